@@ -1,0 +1,33 @@
+"""mnist-style: autoencoders of handwritten digits whose latent vector is handwriting style.
+
+    import mnist
+    run = mnist.load("mnist4.ckpt")
+    style = run.encode(images, labels)
+    images = run.decode(style, labels)
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnist.run import Run
+
+__version__ = "0.1.0"
+
+
+def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
+    """Open a trained run.
+
+    Args:
+        ckpt_dir: its directory, such as "mnist4.ckpt".
+        device: where its networks are to work, such as "cpu" or "cuda"; it may differ from where
+            they were trained.
+
+    Raises:
+        mnist.errors.Problem: there is no trained run in that directory, or it is damaged.
+    """
+    from mnist.run import Run  # late: torch takes a second or two to import
+
+    return Run(ckpt_dir, device)

@@ -1,0 +1,160 @@
+"""What the scripts share: their flags, and how they fail. No torch here, so --help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable
+
+from mnist import __version__
+from mnist.errors import Problem
+
+EXIT_CODES = """\
+exit codes: 0 done; 2 something to mend, said in one line; 3 a loss became NaN or infinite;
+130/143 stopped by Ctrl-C/SIGTERM, with the run saved. MNIST_TRACEBACK=1 shows where it failed."""
+
+# Each default stands here and nowhere else; a flag that was not given is absent from the parsed
+# arguments, so that a continued run can tell it from one that contradicts it.
+DEFAULTS = {
+    "feature_size": 4,
+    "batch_size": 200,
+    "lr": 2e-3,
+    "prior_std": 1.0,
+    "labels": True,
+    "dataset": "auto",
+    "data_dir": None,
+    "seed": 0,
+    "device": "auto",
+    "precision": "auto",
+    "log_every": 100,
+    "quiet": False,
+}
+EPOCHS = {"mnist": 30, "mnist-5k": 200}  # a small set needs more rounds for as many steps
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that says what is wrong in one line."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def training_parser(doc: str) -> Parser:
+    """The flags of a training script, whose docstring is its description."""
+    parser = Parser(
+        description=doc,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+
+    def add(flag: str, text: str, **options) -> None:
+        default = DEFAULTS.get(flag.removeprefix("--").replace("-", "_"))
+        suffix = "" if default is None or "action" in options else f" (default: {default})"
+        parser.add_argument(flag, help=text + suffix, **options)
+
+    add("--feature-size", "numbers in a style", type=whole_number(1), metavar="N")
+    epochs = ", ".join(f"{count} on {name}" for name, count in EPOCHS.items())
+    add("--epochs", f"epochs in all (default: {epochs})", type=whole_number(1), metavar="E")
+    add("--batch-size", "images in a training step", type=whole_number(2), metavar="B")
+    add("--lr", "learning rate at the start", type=positive_number, metavar="LR")
+    add(
+        "--ckpt-dir",
+        "directory of the run, continued where it stopped (default: mnistN.ckpt)",
+        metavar="DIR",
+    )
+    add(
+        "--dataset",
+        "the 70,000 images, or the 5,000 that are always there; auto takes the first it can have",
+        choices=["auto", *EPOCHS],
+    )
+    add(
+        "--data-dir",
+        "where MNIST's files are, or are downloaded to (default: $MNIST_DATA_DIR, then ./data)",
+        metavar="DIR",
+    )
+    add("--seed", "of weights, order and noise", type=whole_number(0), metavar="S")
+    add("--device", "where to compute", choices=["auto", "cpu", "cuda", "mps"])
+    add(
+        "--precision",
+        "of matrix products; auto takes bf16 on a processor with instructions for it",
+        choices=["auto", "fp32", "bf16"],
+    )
+    add("--prior-std", "standard deviation of the style", type=positive_number, metavar="STD")
+    add(
+        "--no-labels",
+        "keep the digit from every network: a plain autoencoder",
+        dest="labels",
+        action="store_false",
+    )
+    add("--log-every", "batches between two lines", type=whole_number(1), metavar="K")
+    add("--quiet", "say nothing but warnings and errors", action="store_true")
+    parser.add_argument("--version", action="version", version=f"mnist-style {__version__}")
+    return parser
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """An argument type: a whole number of at least `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value < 2**63:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return value
+
+    return parse
+
+
+def positive_number(text: str) -> float:
+    """An argument type: a finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
+def warn(message: str) -> None:
+    """One line on standard error, and on with the work."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def main(parser: Parser, run: Callable[[dict], None]) -> None:
+    """Parse the command line, run, and turn whatever goes wrong into a line and an exit code."""
+    arguments = vars(parser.parse_args())
+    try:
+        run(arguments)
+        sys.stdout.flush()
+    except Exception as error:
+        if os.environ.get("MNIST_TRACEBACK"):
+            raise
+        sys.exit(complain(parser.prog, error))
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped; what was saved is whole", file=sys.stderr)
+        sys.exit(130)
+
+
+def complain(program: str, error: Exception) -> int:
+    """Say in one line what happened; return the exit code."""
+    code = error.exit_code if isinstance(error, Problem) else 2
+    if isinstance(error, BrokenPipeError):  # the reader of our output has gone: nobody to tell
+        sys.stdout = open(os.devnull, "w")
+        return 141
+    message = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        message = (
+            f"{message}: run `pip install -r requirements.txt`, or use the environment that "
+            "`make train` made with `source .venv/bin/activate`"
+        )
+    elif not isinstance(error, Problem):
+        message = f"{type(error).__name__}: {message} (MNIST_TRACEBACK=1 shows where)"
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,21 @@
+"""What a command may end with, other than success. Exit codes are listed in the README."""
+
+
+class Problem(Exception):
+    """Something its user can mend: the message is one line of what, where, and what to do."""
+
+    exit_code = 2
+
+
+class Diverged(Problem):
+    """A loss became NaN or infinite."""
+
+    exit_code = 3
+
+
+class Interrupted(Problem):
+    """A signal asked the run to stop; what was trained is saved."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

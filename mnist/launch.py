@@ -1,0 +1,233 @@
+"""From a command line to a trained run: data, device, the run directory, and off."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from mnist import __version__, data
+from mnist.cli import DEFAULTS, EPOCHS, warn
+from mnist.errors import Problem
+from mnist.methods import METHODS, Method
+from mnist.report import Report
+from mnist.session import FORMAT, Progress, Session
+from mnist.training import train
+
+# What a run is, from its first step to its last. To change one of these is to start another run.
+FIXED_MODEL = ("feature_size", "labels", "prior_std", "lr", "seed", "precision")
+FIXED_TRAINING = ("dataset", "batch_size")
+# What a run that starts from another's autoencoder has in common with it.
+INHERITED = ("feature_size", "labels", "prior_std", "hidden")
+
+
+def train_run(method_name: str, given: dict[str, Any]) -> None:
+    """Train a method as the command line says, from scratch or from where the run stands.
+
+    Args:
+        method_name: a key of `METHODS`.
+        given: the flags that were given, by name, without those that were not.
+
+    Raises:
+        Problem: anything that its user can mend.
+    """
+    wanted = DEFAULTS | given
+    if wanted["dataset"] == "auto":
+        given = {key: value for key, value in given.items() if key != "dataset"}
+    size = wanted["feature_size"]
+    session = Session(wanted.get("ckpt_dir", f"mnist{size}.ckpt"))
+    device = choose_device(wanted["device"])
+
+    if session.latest() and session.config()["method"] == method_name:
+        config = session.config()
+        refuse_contradictions(session, config, given)
+        dataset = same_dataset(config["training"], wanted["data_dir"])
+        config["training"]["epochs"] = given.get("epochs", config["training"]["epochs"])
+        method = session.build().to(device)
+        progress = session.restore(method)
+        if progress.epoch >= config["training"]["epochs"]:
+            print(
+                f"{session.directory} is already trained to epoch {progress.epoch}; "
+                "give a larger --epochs to go on"
+            )
+            return
+        note = f"continuing {session.directory} from epoch {progress.epoch + 1}, "
+        note += f"batch {progress.step + 1}"
+    else:
+        parent = find_parent(session, method_name)
+        model = {key: wanted[key] for key in FIXED_MODEL}
+        if parent:
+            theirs = parent.config()["model"]
+            refuse_contradictions(parent, {"model": {k: theirs[k] for k in INHERITED}}, given)
+            model |= {key: theirs[key] for key in INHERITED}
+        model["precision"] = choose_precision(wanted["precision"], device)
+        dataset = find_dataset(wanted["dataset"], wanted["data_dir"])
+        method = METHODS[method_name](**model).to(device)
+        progress = Progress()
+        note = f"a new run in {session.directory}"
+        if parent:
+            parent.load_weights(method, strict=False)
+            name = parent.config()["method"]
+            if parent.directory == session.directory:
+                session.archive(name)
+            note += f", from the autoencoder trained by mnist-{name}.py, now in "
+            note += f"{session.directory / name}; the rest starts fresh"
+        config = describe(method, dataset, wanted)
+
+    session.start(config)
+    report = Report(method.wording, quiet=wanted["quiet"])
+    report.line(header(method, config, dataset))
+    report.line(note)
+    train(
+        method,
+        dataset.to(device),
+        session,
+        progress,
+        epochs=config["training"]["epochs"],
+        batch_size=config["training"]["batch_size"],
+        seed=config["model"]["seed"],
+        log_every=wanted["log_every"],
+        report=report,
+    )
+    report.line(f"Done: {progress.epoch} epochs in {session.directory}.")
+
+
+def refuse_contradictions(
+    session: Session, config: dict[str, Any], given: dict[str, Any]
+) -> None:
+    """Stop where a flag says something else than the run in the directory.
+
+    Raises:
+        Problem: naming the flag and both values.
+    """
+    saved = config["model"] | config.get("training", {})
+    for key in (*FIXED_MODEL, *FIXED_TRAINING):
+        if key not in given or key not in saved or given[key] in (saved[key], "auto"):
+            continue
+        if key == "labels":
+            raise Problem(
+                f"{session.directory} was trained with labels, and --no-labels was given: "
+                "leave it out, or name another --ckpt-dir"
+            )
+        flag = "--" + key.replace("_", "-")
+        raise Problem(
+            f"{session.directory} was trained with {flag} {saved[key]}, not {given[key]}: "
+            "leave the flag out, or name another --ckpt-dir"
+        )
+
+
+def find_parent(session: Session, method_name: str) -> Session | None:
+    """The run whose autoencoder a new run in this directory is to start from, if there is one.
+
+    Raises:
+        Problem: the directory holds a run that this method cannot start from.
+    """
+    starts_from = METHODS[method_name].starts_from
+    if session.latest():
+        name = session.config()["method"]
+        if name not in starts_from:
+            raise Problem(
+                f"{session.directory} was trained by mnist-{name}.py: "
+                f"name another --ckpt-dir for mnist-{method_name}.py"
+            )
+        return session
+    # Moved out of the way by a start that did not live to its first checkpoint.
+    moved = (Session(session.directory / name) for name in starts_from)
+    return next((parent for parent in moved if parent.latest()), None)
+
+
+def find_dataset(name: str, data_dir: str | None) -> data.Dataset:
+    """The data set of that name; for "auto" the full MNIST, or with a warning the bundled part."""
+    if name != "auto":
+        return data.load_dataset(name, data_dir)
+    try:
+        return data.load_dataset("mnist", data_dir)
+    except data.Unavailable as reason:
+        warn(
+            f"training on the 5,000 bundled images instead of all 70,000: {reason}; "
+            "name a folder with the files by --data-dir to use them"
+        )
+        return data.load_dataset("mnist-5k")
+
+
+def same_dataset(training: dict[str, Any], data_dir: str | None) -> data.Dataset:
+    """The data set that a run was trained on.
+
+    Raises:
+        Problem: what is found by its name now is another.
+    """
+    dataset = data.load_dataset(training["dataset"], data_dir)
+    if dataset.sha256 != training["dataset_sha256"]:
+        raise Problem(
+            f"{dataset.name} in {dataset.source} is not what this run was trained on (SHA-256 "
+            f"{dataset.sha256[:12]}… now, {training['dataset_sha256'][:12]}… then)"
+        )
+    return dataset
+
+
+def choose_device(name: str) -> torch.device:
+    """The device by that name; for "auto" the fastest there is.
+
+    Raises:
+        Problem: this machine or this build of torch has none.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, available in there.items() if available)
+    if not there[name]:
+        raise Problem(f"--device {name} was given, but torch finds none here: use --device cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """ "fp32" or "bf16"; for "auto" bf16 on processors with instructions for it.
+
+    There it was measured faster (benchmarks/throughput.py). It is not on GPUs, where at these
+    sizes the time goes into starting kernels, of which bf16 only adds some.
+    """
+    if name != "auto":
+        return name
+    has = torch.cpu.get_capabilities()
+    native = has.get("avx512_bf16") or has.get("amx_bf16")
+    return "bf16" if native and device.type == "cpu" else "fp32"
+
+
+def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What goes into config.json."""
+    packages = ("torch", "numpy", "safetensors")
+    return {
+        "format": FORMAT,
+        "method": method.name,
+        "model": method.config,
+        "training": {
+            "dataset": dataset.name,
+            "dataset_sha256": dataset.sha256,
+            "batch_size": wanted["batch_size"],
+            "epochs": wanted.get("epochs", EPOCHS[dataset.name]),
+        },
+        "versions": {"mnist-style": __version__, "python": platform.python_version()}
+        | {package: version(package) for package in packages},
+    }
+
+
+def header(method: Method, config: dict[str, Any], dataset: data.Dataset) -> str:
+    """What is about to be trained, in a few lines."""
+    model, training = config["model"], config["training"]
+    told = "the digit goes to every network" if model["labels"] else "no labels"
+    weights = sum(p.numel() for p in method.parameters())
+    threads = f", {torch.get_num_threads()} threads" if method.device.type == "cpu" else ""
+    return (
+        f"mnist-style {__version__}: {method.name.upper()}, a style of "
+        f"{model['feature_size']} numbers, {told}; {weights:,} weights\n"
+        f"data: {dataset.name} from {dataset.source}, {len(dataset.train):,} training and "
+        f"{len(dataset.test):,} test images\n"
+        f"{training['epochs']} epochs of batches of {training['batch_size']}, "
+        f"learning rate {model['lr']}, seed {model['seed']}; "
+        f"{method.device.type}{threads}, {model['precision']}"
+    )

@@ -1,0 +1,35 @@
+"""What the players descend: pure functions of logits, each with its equation and source."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
+    """Mean binary cross-entropy of the pixels, in nats per pixel: -x log σ(l) - (1-x) log(1-σ(l)).
+
+    The negative log-likelihood of Kingma & Welling 2013 (arXiv 1312.6114, appendix C.1), averaged
+    over pixels so that its size does not depend on the image's.
+    """
+    return F.binary_cross_entropy_with_logits(logits, images)
+
+
+def tell_apart(prior_logits: Tensor, encoding_logits: Tensor) -> Tensor:
+    """The discriminator's loss: -E log D(z) - E log(1 - D(E(x))), D = σ(logit).
+
+    Goodfellow et al. 2014 (arXiv 1406.2661, eq. 1), whose "data" is the prior here.
+    """
+    return F.softplus(-prior_logits).mean() + F.softplus(encoding_logits).mean()
+
+
+def pass_for_prior(encoding_logits: Tensor) -> Tensor:
+    """The encoder's loss against the discriminator: -E log D(E(x)).
+
+    The non-saturating form of Goodfellow et al. 2014 (section 3): its gradient stays alive while
+    the discriminator still wins.
+    """
+    return F.softplus(-encoding_logits).mean()
+
+
+def mse(logits: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error of the pixels, for reporting: E (σ(l) - x)²."""
+    return F.mse_loss(logits.sigmoid(), images)

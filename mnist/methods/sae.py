@@ -1,0 +1,27 @@
+"""SAE, the simple autoencoder: reconstruction, and nothing that shapes the style."""
+
+from torch import Tensor
+
+from mnist import losses
+from mnist.data import Batch
+from mnist.methods.base import Method, cosine
+
+
+class SAE(Method):
+    """Encoder and decoder trained to give the image back (Hinton & Salakhutdinov 2006).
+
+    Its styles have the prior's mean and scale (see `Encoder`), but whatever shape suits them.
+    """
+
+    name = "sae"
+
+    def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        with self.autocast():
+            style = self.encoder(batch.images, batch.labels)
+            logits = self.decoder(style, batch.labels)
+        loss = losses.reconstruction(logits, batch.images)
+        self.players["autoencoder"].update(loss, lr_scale=cosine(progress))
+        return {"reconstruction": loss.detach(), "mse": losses.mse(logits.detach(), batch.images)}
+
+    def validate(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
+        return {"mse": losses.mse(self.decoder(style, batch.labels), batch.images)}

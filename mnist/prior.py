@@ -1,0 +1,31 @@
+"""What the style is to look like: a distribution one can draw from without any image."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Gaussian:
+    """Independent normal numbers of mean zero: N(0, std² I) over styles of N numbers."""
+
+    def __init__(self, feature_size: int, std: float = 1.0):
+        self.feature_size = feature_size
+        self.std = std
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """float32 [count, N], on the generator's device."""
+        device = generator.device if generator is not None else None
+        return self.std * torch.randn(
+            count, self.feature_size, generator=generator, device=device
+        )
+
+    def log_prob(self, style: Tensor) -> Tensor:
+        """Log-density of each style: [B, N] -> [B], in nats."""
+        scaled = style / self.std
+        constant = self.feature_size * math.log(self.std * math.sqrt(2 * math.pi))
+        return -0.5 * scaled.square().sum(1) - constant
+
+    def cdf(self, style: Tensor) -> Tensor:
+        """P(number ≤ x), of each number by itself: [B, N] -> [B, N] in [0, 1]."""
+        return torch.special.ndtr(style / self.std)

@@ -1,0 +1,77 @@
+"""What training says while it runs: plain lines that people and scripts read, and a bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+Wording = dict[str, tuple[str, str]]
+
+
+def clock(seconds: float) -> str:
+    """45 -> '0:45', 3700 -> '1:01:40'."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Report:
+    """Lines on standard output, and on a terminal a bar with the remaining time.
+
+    Args:
+        wording: how a method's numbers are told: name -> (who, what).
+        quiet: say nothing.
+    """
+
+    def __init__(self, wording: Wording, quiet: bool = False):
+        self.wording = wording
+        self.quiet = quiet
+        self.bar: tqdm | None = None
+
+    def line(self, text: str) -> None:
+        """Say a line, above the bar where there is one."""
+        if not self.quiet:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+
+    def steps(self, first: int, steps: int, epoch: int, epochs: int) -> Iterator[int]:
+        """The steps of an epoch from `first` on, counted by the bar."""
+        with tqdm(
+            range(first, steps),
+            desc=f"Epoch {epoch + 1}/{epochs}",
+            initial=first,
+            total=steps,
+            unit=" batches",
+            leave=False,
+            dynamic_ncols=True,
+            disable=self.quiet or not sys.stderr.isatty(),
+        ) as self.bar:
+            yield from self.bar
+
+    def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
+        """Means over the epoch so far."""
+        if self.bar is not None:
+            self.bar.set_postfix({k: f"{v:.4f}" for k, v in numbers.items() if k in self.wording})
+        self.line(f"[Epoch {epoch} Batch {step}] Training: mse={numbers['mse']:.4f}")
+
+    def training(self, epoch: int, numbers: dict[str, float]) -> None:
+        """Means over an epoch's training batches."""
+        self.line(f"[Epoch {epoch}] Training:")
+        self.numbers(numbers)
+
+    def validation(
+        self, epoch: int, numbers: dict[str, float], picture: str, seconds: float, left: float
+    ) -> None:
+        """Numbers about the test images, and the time: seconds an epoch, seconds to go."""
+        self.line(f"[Epoch {epoch}] Validation:")
+        self.numbers(numbers)
+        self.line(f"  Style: worst KS distance to the prior={numbers['ks']:.4f}")
+        self.line(f"  test images written to {picture}")
+        self.line(f"  {seconds:.1f} s an epoch, {clock(left)} to go")
+
+    def numbers(self, numbers: dict[str, float]) -> None:
+        for name, (who, what) in self.wording.items():
+            if name in numbers:
+                self.line(f"  {who}: {what}={numbers[name]:.4f}")

@@ -1,0 +1,197 @@
+"""The training loop. It names no method: whatever has `step` and `validate` trains here."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from mnist import metrics, pictures
+from mnist.data import Dataset, Digits, epoch_order
+from mnist.errors import Diverged, Interrupted, Problem
+from mnist.methods import Method
+from mnist.report import Report
+from mnist.session import Progress, Session, write_durably
+
+VALIDATION_BATCH = 1000
+
+
+def train(
+    method: Method,
+    dataset: Dataset,
+    session: Session,
+    progress: Progress,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    log_every: int,
+    report: Report,
+) -> None:
+    """Train up to `epochs` epochs, saving at the end of each and when asked to stop.
+
+    Args:
+        method: on its device, with the weights that belong to `progress`.
+        dataset: on the same device.
+        session: where the run is kept.
+        progress: where to start, `Progress()` for a new run; it is moved along.
+        epochs: in all, those already done included.
+        batch_size: images a step; what does not fill a batch at an epoch's end is left out.
+        seed: of the order of the images.
+        log_every: batches between two lines.
+        report: who is told.
+
+    Raises:
+        Diverged: a loss became NaN or infinite; the checkpoints before it are kept.
+        Interrupted: SIGINT or SIGTERM came; the run is saved where it stood.
+        Problem: the batch size does not fit the data, or the disk refuses to save.
+    """
+    steps = len(dataset.train) // batch_size
+    if steps == 0:
+        raise Problem(
+            f"a batch of {batch_size:,} is more than the {len(dataset.train):,} training images: "
+            "give a smaller --batch-size"
+        )
+    with stop_signals() as signals:
+        for epoch in range(progress.epoch, epochs):
+            began, first = time.perf_counter(), progress.step
+            order = epoch_order(len(dataset.train), seed, epoch).to(dataset.train.images.device)
+
+            for step in report.steps(first, steps, epoch, epochs):
+                batch = dataset.train.batch(order[step * batch_size : (step + 1) * batch_size])
+                numbers = method.step(batch, (epoch + step / steps) / epochs)
+                # They stay on the device: looking at a number makes the host wait for it.
+                progress.history.append(torch.stack(list(numbers.values())))
+                progress.step += 1
+                if progress.step % log_every == 0 or progress.step == steps or signals:
+                    means = mean_numbers(progress, list(numbers), session)
+                if progress.step % log_every == 0:
+                    report.batch(epoch + 1, progress.step, means)
+                if signals and progress.step < steps:
+                    stop(signals[0], method, session, progress, epoch, steps)
+
+            report.training(epoch + 1, means)
+            validation = validate(method, dataset.test)
+            picture = session.directory / "samples" / f"epoch-{epoch + 1:03d}.png"
+            write_samples(method, dataset.test, seed, picture)
+            progress.finish_epoch(steps, means, validation)
+            seconds = (time.perf_counter() - began) * steps / (steps - first)
+            left = seconds * (epochs - epoch - 1)
+            report.validation(epoch + 1, validation, str(picture), seconds, left)
+            session.save(method, progress)
+            report.line("Model parameters and trainer state saved.")
+            if signals and progress.epoch < epochs:
+                stop(signals[0], method, session, progress, epoch + 1, steps)
+
+
+def mean_numbers(progress: Progress, names: list[str], session: Session) -> dict[str, float]:
+    """Means over the epoch's steps so far, once all of them are seen to be finite.
+
+    Raises:
+        Diverged: one is not, and which at what step.
+    """
+    history = torch.stack(progress.history)
+    bad = torch.nonzero(~torch.isfinite(history))
+    if len(bad):
+        step, column = bad[0].tolist()
+        kept = session.latest()
+        raise Diverged(
+            f"{names[column]} became {history[step, column].item()} in epoch "
+            f"{progress.epoch + 1}, batch {step + 1}: "
+            + (f"the run is as it was in {kept}; " if kept else "nothing was saved yet; ")
+            + "try a smaller --lr in another --ckpt-dir"
+        )
+    return dict(zip(names, history.double().mean(0).tolist(), strict=True))
+
+
+@torch.no_grad()
+def validate(method: Method, test: Digits) -> dict[str, float]:
+    """A method's numbers over all test images, and `ks`, the style's distance from its prior."""
+    method.eval()
+    styles: list[Tensor] = []
+    totals: dict[str, float] = {}
+    for start in range(0, len(test), VALIDATION_BATCH):
+        batch = test.batch(slice(start, start + VALIDATION_BATCH))
+        with method.autocast():
+            style = method.encoder(batch.images, batch.labels)
+            numbers = method.validate(batch, style)
+        styles.append(style)
+        for name, value in numbers.items():
+            totals[name] = totals.get(name, 0.0) + value.item() * len(style)
+    method.train()
+    ks = metrics.ks_distance(torch.cat(styles).cpu(), method.prior.cdf).max().item()
+    return {name: total / len(test) for name, total in totals.items()} | {"ks": ks}
+
+
+@torch.no_grad()
+def write_samples(method: Method, test: Digits, seed: int, path) -> None:
+    """The picture of an epoch, with the same test images and the same styles every time."""
+    styles = method.prior.sample(pictures.COLUMNS, torch.Generator().manual_seed(seed))
+    method.eval()
+    png = pictures.training_samples(
+        method.encoder,
+        lambda style, labels: method.decoder(style, labels).sigmoid(),
+        styles.to(method.device),
+        test,
+        method.encoder.labels,
+    )
+    method.train()
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_durably(path, png)
+    except OSError as error:
+        raise Problem(f"cannot write {path} ({error.strerror})") from error
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """A list that stays empty until SIGINT or SIGTERM asks to stop.
+
+    The first signal only fills the list, so that the loop can finish its step and save; a second
+    one does what it would have done without us.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # only the main thread may handle signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def receive(number: int, _frame: object) -> None:
+        received.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop(
+    signal_number: int,
+    method: Method,
+    session: Session,
+    progress: Progress,
+    epoch: int,
+    steps: int,
+) -> None:
+    """Save where the run stands, and end it.
+
+    Raises:
+        Interrupted: always.
+    """
+    session.save(method, progress)
+    raise Interrupted(
+        f"stopped by {signal.Signals(signal_number).name} in epoch {epoch + 1}, "
+        f"batch {progress.step} of {steps}: saved in {session.directory}; "
+        "the same command goes on from there",
+        signal_number,
+    )
