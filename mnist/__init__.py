@@ -1,9 +1,9 @@
 """mnist-style: autoencoders of handwritten digits whose latent vector is handwriting style.
 
-    import mnist
-    run = mnist.load("mnist4.ckpt")
-    style = run.encode(images, labels)
-    images = run.decode(style, labels)
+import mnist
+run = mnist.load("mnist4.ckpt")
+style = run.encode(images, labels)
+images = run.decode(style, labels)
 """
 
 from __future__ import annotations

@@ -94,9 +94,7 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
     report.line(f"Done: {progress.epoch} epochs in {session.directory}.")
 
 
-def refuse_contradictions(
-    session: Session, config: dict[str, Any], given: dict[str, Any]
-) -> None:
+def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[str, Any]) -> None:
     """Stop where a flag says something else than the run in the directory.
 
     Raises:

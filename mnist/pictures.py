@@ -62,9 +62,7 @@ def training_samples(
         labels: whether decode is told the digit. If so each column is one style, and each row one
             digit; otherwise the styles are decoded in one row.
     """
-    chosen = torch.cat(
-        [torch.nonzero(test.labels == digit)[:2, 0] for digit in range(CLASSES)]
-    )
+    chosen = torch.cat([torch.nonzero(test.labels == digit)[:2, 0] for digit in range(CLASSES)])
     batch = test.batch(chosen)
     rebuilt = decode(encode(batch.images, batch.labels), batch.labels)
     digits = torch.arange(CLASSES if labels else 1, device=styles.device)

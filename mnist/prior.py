@@ -16,9 +16,7 @@ class Gaussian:
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """float32 [count, N], on the generator's device."""
         device = generator.device if generator is not None else None
-        return self.std * torch.randn(
-            count, self.feature_size, generator=generator, device=device
-        )
+        return self.std * torch.randn(count, self.feature_size, generator=generator, device=device)
 
     def log_prob(self, style: Tensor) -> Tensor:
         """Log-density of each style: [B, N] -> [B], in nats."""
