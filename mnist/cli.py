@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from mnist import __version__
-from mnist.errors import Problem
+from mnist.errors import Interrupted, Problem
 
 EXIT_CODES = """\
 exit codes: 0 done; 2 something to mend, said in one line; 3 a loss became NaN or infinite;
@@ -146,7 +146,7 @@ def complain(program: str, error: Exception) -> int:
     """Say in one line what happened; return the exit code."""
     code = error.exit_code if isinstance(error, Problem) else 2
     if isinstance(error, BrokenPipeError):  # the reader of our output has gone: nobody to tell
-        sys.stdout = open(os.devnull, "w")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     message = str(error)
     if isinstance(error, ModuleNotFoundError):
@@ -156,5 +156,6 @@ def complain(program: str, error: Exception) -> int:
         )
     elif not isinstance(error, Problem):
         message = f"{type(error).__name__}: {message} (MNIST_TRACEBACK=1 shows where)"
-    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    kind = "" if isinstance(error, Interrupted) else "error: "
+    print(f"{program}: {kind}{' '.join(message.split())}", file=sys.stderr)
     return code

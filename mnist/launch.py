@@ -14,7 +14,7 @@ from mnist.errors import Problem
 from mnist.methods import METHODS, Method
 from mnist.report import Report
 from mnist.session import FORMAT, Progress, Session
-from mnist.training import train
+from mnist.training import steps_per_epoch, train
 
 # What a run is, from its first step to its last. To change one of these is to start another run.
 FIXED_MODEL = ("feature_size", "labels", "prior_std", "lr", "seed", "precision")
@@ -64,6 +64,7 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
             model |= {key: theirs[key] for key in INHERITED}
         model["precision"] = choose_precision(wanted["precision"], device)
         dataset = find_dataset(wanted["dataset"], wanted["data_dir"])
+        steps_per_epoch(dataset, wanted["batch_size"])  # or complain before anything is written
         method = METHODS[method_name](**model).to(device)
         progress = Progress()
         note = f"a new run in {session.directory}"

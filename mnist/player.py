@@ -41,6 +41,6 @@ class Player:
         memories: dict[int, dict[str, Tensor]] = {}
         for key, tensor in state.items():
             index, name = key.split(".")
-            memories.setdefault(int(index), {})[name] = tensor
+            memories.setdefault(int(index), {})[name] = tensor.clone()
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": memories, "param_groups": groups})

@@ -51,12 +51,7 @@ def train(
         Interrupted: SIGINT or SIGTERM came; the run is saved where it stood.
         Problem: the batch size does not fit the data, or the disk refuses to save.
     """
-    steps = len(dataset.train) // batch_size
-    if steps == 0:
-        raise Problem(
-            f"a batch of {batch_size:,} is more than the {len(dataset.train):,} training images: "
-            "give a smaller --batch-size"
-        )
+    steps = steps_per_epoch(dataset, batch_size)
     with stop_signals() as signals:
         for epoch in range(progress.epoch, epochs):
             began, first = time.perf_counter(), progress.step
@@ -89,13 +84,28 @@ def train(
                 stop(signals[0], method, session, progress, epoch + 1, steps)
 
 
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Whole batches in the training images.
+
+    Raises:
+        Problem: there is none.
+    """
+    steps = len(dataset.train) // batch_size
+    if steps == 0:
+        raise Problem(
+            f"a batch of {batch_size:,} is more than the {len(dataset.train):,} training images: "
+            "give a smaller --batch-size"
+        )
+    return steps
+
+
 def mean_numbers(progress: Progress, names: list[str], session: Session) -> dict[str, float]:
     """Means over the epoch's steps so far, once all of them are seen to be finite.
 
     Raises:
         Diverged: one is not, and which at what step.
     """
-    history = torch.stack(progress.history)
+    history = torch.stack(progress.history).cpu()
     bad = torch.nonzero(~torch.isfinite(history))
     if len(bad):
         step, column = bad[0].tolist()

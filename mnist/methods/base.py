@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +46,9 @@ class Method(nn.Module, ABC):
     """
 
     name: str
-    starts_from: tuple[str, ...] = ()  # methods whose autoencoder a run of this one may take over
+    starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose autoencoder this one may go on from
     # How a number that `step` or `validate` returns is told to people: (who, what).
-    wording: dict[str, tuple[str, str]] = {"mse": ("AutoEncoder", "mse")}
+    wording: ClassVar[dict[str, tuple[str, str]]] = {"mse": ("AutoEncoder", "mse")}
 
     def __init__(
         self,

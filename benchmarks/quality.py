@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""How good the styles are: train the AAE at several sizes and seeds, and print a table.
+
+Each run is trained by ./mnist-aae.py with its defaults, and kept with its numbers below --runs,
+so that an interrupted table goes on where it stopped. Needs the full MNIST in $MNIST_DATA_DIR.
+
+example: MNIST_DATA_DIR=... python benchmarks/quality.py --feature-sizes 4 --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from judge import judge
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import mnist  # noqa: E402
+from mnist import metrics  # noqa: E402
+from mnist.data import Dataset, Digits, load_dataset  # noqa: E402
+from mnist.run import Run  # noqa: E402
+
+DECODINGS = 10_000
+COLUMNS = {  # in a run's numbers -> in the table
+    "mse": ("test MSE", ".4f"),
+    "ks_test": ("worst KS, test", ".3f"),
+    "ks_train": ("worst KS, training", ".3f"),
+    "std_least": ("least std", ".3f"),
+    "std_most": ("largest std", ".3f"),
+    "leakage": ("leakage", ".1%"),
+    "agreement": ("agreement", ".2%"),
+}
+
+
+def encode(run: Run, digits: Digits) -> torch.Tensor:
+    """The styles of all images, [N, feature size]."""
+    return torch.cat(
+        [
+            run.encode(*digits.batch(slice(start, start + 1000)))
+            for start in range(0, len(digits), 1000)
+        ]
+    )
+
+
+def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
+    """The numbers of a run; see `explain` for what they mean."""
+    model, accuracy = judge(dataset)
+    train, test = encode(run, dataset.train), encode(run, dataset.test)
+    images = dataset.test.batch(slice(None))
+    rebuilt = run.decode(test, images.labels)
+    std = test.std(0) / run.prior.std
+    return {
+        "mse": torch.nn.functional.mse_loss(rebuilt, images.images).item(),
+        "ks_test": metrics.ks_distance(test, run.prior.cdf).max().item(),
+        "ks_train": metrics.ks_distance(train, run.prior.cdf).max().item(),
+        "std_least": std.min().item(),
+        "std_most": std.max().item(),
+        "leakage": metrics.probe_accuracy(
+            train.numpy(), dataset.train.labels.numpy(), test.numpy(), images.labels.numpy()
+        ),
+        "agreement": metrics.label_agreement(
+            run.decode, model, run.prior.sample(DECODINGS, torch.Generator().manual_seed(0))
+        ),
+        "judge_accuracy": accuracy,
+    }
+
+
+def numbers(size: int, seed: int, runs: Path, dataset: Dataset) -> dict[str, float]:
+    """Train and evaluate a run, as far as that is still to do."""
+    directory = runs / f"aae-{size}-{seed}"
+    kept = directory / "quality.json"
+    if not kept.exists():
+        script = [sys.executable, str(ROOT / "mnist-aae.py"), "--quiet", "--dataset", "mnist"]
+        flags = ["--feature-size", size, "--seed", seed, "--ckpt-dir", directory]
+        print(f"training size {size}, seed {seed} ...", file=sys.stderr, flush=True)
+        subprocess.run([*script, *map(str, flags)], check=True)
+        kept.write_text(json.dumps(evaluate(mnist.load(directory), dataset)) + "\n")
+    return json.loads(kept.read_text())
+
+
+def table(rows: dict[tuple[int, int], dict[str, float]]) -> str:
+    """Markdown: a line per run, and mean ± standard deviation per size where it has several."""
+    lines = ["| size | seed | " + " | ".join(title for title, _ in COLUMNS.values()) + " |"]
+    lines.append("|---" * (len(COLUMNS) + 2) + "|")
+    for size in sorted({size for size, _ in rows}):
+        of_size = {seed: row for (each, seed), row in rows.items() if each == size}
+        for seed, row in of_size.items():
+            cells = [format(row[key], form) for key, (_, form) in COLUMNS.items()]
+            lines.append(f"| {size} | {seed} | {' | '.join(cells)} |")
+        if len(of_size) > 1:
+            cells = []
+            for key, (_, form) in COLUMNS.items():
+                values = [row[key] for row in of_size.values()]
+                mean, deviation = statistics.mean(values), statistics.stdev(values)
+                cells.append(f"{mean:{form}} ± {deviation:{form}}")
+            lines.append(f"| **{size}** | **mean** | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def explain(dataset: Dataset, accuracy: float) -> str:
+    """What stands in the table."""
+    chance = metrics.chance(dataset.test.labels.numpy())
+    return f"""\
+- *MSE*: of the test images' pixels, in [0, 1].
+- *KS*: Kolmogorov-Smirnov distance of a style dimension to the prior, the worst of all, over the
+  test images and over the training images.
+- *std*: of a style dimension over the test images, as a multiple of the prior's.
+- *leakage*: how often a multi-layer perceptron, trained on the training images' styles, reads the
+  digit off a test image's style; chance is {chance:.1%}.
+- *agreement*: how often the digit asked for is what a classifier reads in {DECODINGS:,} decodings
+  of styles from the prior; it reads {accuracy:.2%} of the real test images correctly, and had no
+  part in the training."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--feature-sizes", type=int, nargs="+", default=[4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "runs")
+    arguments = parser.parse_args()
+    dataset = load_dataset("mnist")
+    _, accuracy = judge(dataset)
+    rows = {
+        (size, seed): numbers(size, seed, arguments.runs, dataset)
+        for seed in arguments.seeds
+        for size in arguments.feature_sizes
+    }
+    print(table(rows), explain(dataset, accuracy), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What tests share: a tiny data set, small networks, and scripts run as a person runs them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnist.data import Dataset, Digits
+from mnist.methods import METHODS
+
+ROOT = Path(__file__).parent.parent
+SMALL = {
+    "feature_size": 3,
+    "labels": True,
+    "prior_std": 1.0,
+    "lr": 1e-3,
+    "seed": 0,
+    "hidden": [16, 8],
+}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests on the full MNIST run where it is: in $MNIST_DATA_DIR."""
+    if os.environ.get("MNIST_DATA_DIR"):
+        return
+    full = [item for item in items if item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=full)
+    items[:] = [item for item in items if item not in full]
+
+
+@pytest.fixture(params=list(METHODS))
+def method_name(request):
+    """Each training method in turn."""
+    return request.param
+
+
+@pytest.fixture
+def tiny():
+    """60 + 20 images that are blurs about a place which depends on the digit and on chance."""
+    generator = torch.Generator().manual_seed(0)
+
+    def digits(count):
+        labels = torch.arange(count) % 10
+        ticks = torch.arange(28)
+        centre = 6 + labels.float() + 4 * torch.rand(count, generator=generator)
+        blur = torch.exp(-((ticks[None] - centre[:, None]) ** 2) / 20)
+        return Digits((255 * blur[:, :, None] * blur[:, None, :]).to(torch.uint8), labels)
+
+    return Dataset("tiny", digits(60), digits(20), "a test")
+
+
+def command(script, *flags):
+    """A script with flags, as a list for subprocess."""
+    return [sys.executable, str(ROOT / script), *map(str, flags)]
+
+
+def environment(**changes):
+    """The environment without what would change a script's choices."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MNIST_")}
+    return kept | {"PYTHONPATH": str(ROOT)} | changes
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run a script in an empty directory; returns the completed process."""
+
+    def run(script, *flags, **changes):
+        return subprocess.run(
+            command(script, *flags),
+            cwd=tmp_path,
+            env=environment(**changes),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def interrupt_script(tmp_path):
+    """Run a script, and send it a signal once it has printed a line that starts as given."""
+
+    def run(script, *flags, after, number=signal.SIGINT):
+        with subprocess.Popen(
+            command(script, *flags),
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            for line in process.stdout:
+                if line.startswith(after):
+                    process.send_signal(number)
+                    break
+            deadline = time.monotonic() + 60
+            output, errors = process.communicate(timeout=deadline - time.monotonic())
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    return run

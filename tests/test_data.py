@@ -1,0 +1,223 @@
+"""Reading digits: the right ones are found, and wrong ones refused with a word on why."""
+
+import gzip
+import shutil
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from mnist import data
+from mnist.errors import Problem
+
+
+def idx(array):
+    """An array of bytes in IDX format."""
+    shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of four well-formed files that stand for MNIST's, whose sums are taken as right."""
+    generator = np.random.default_rng(0)
+    sums = {}
+    for part, count in (("train", 30), ("t10k", 20)):
+        for name, array in {
+            f"{part}-images-idx3-ubyte": generator.integers(0, 256, (count, 28, 28), np.uint8),
+            f"{part}-labels-idx1-ubyte": (np.arange(count) % 10).astype(np.uint8),
+        }.items():
+            (tmp_path / name).write_bytes(idx(array))
+            sums[name] = data.hashlib.sha256(idx(array)).hexdigest()
+    monkeypatch.setattr(data, "MNIST_SHA256", sums)
+    monkeypatch.delenv("MNIST_DATA_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_raw_files_are_read(folder):
+    dataset = data.load_dataset("mnist", folder)
+    assert dataset.train.images.shape == (30, 28, 28)
+    assert dataset.train.images.dtype == torch.uint8
+    assert dataset.test.labels.tolist() == [*range(10)] * 2
+    assert dataset.source == str(folder)
+
+
+def test_gzipped_files_in_torchvisions_layout_are_the_same_data(folder):
+    before = data.load_dataset("mnist", folder)
+    place = folder / "elsewhere" / "MNIST" / "raw"
+    place.mkdir(parents=True)
+    for name in data.MNIST_SHA256:
+        (place / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+    after = data.load_dataset("mnist", folder / "elsewhere")
+    assert after.sha256 == before.sha256
+    assert torch.equal(after.train.images, before.train.images)
+
+
+def test_folders_are_searched_in_order(folder, monkeypatch):
+    monkeypatch.setenv("MNIST_DATA_DIR", "from-environment")
+    assert [str(f) for f in data.data_folders("from-flag")] == [
+        "from-flag",
+        "from-environment",
+        "data",
+    ]
+    shutil.copytree(folder, folder / "data", ignore=shutil.ignore_patterns("data"))
+    assert data.load_dataset("mnist", "from-flag").source == "data"
+
+
+def damage(folder, name, content):
+    path = folder / name
+    path.write_bytes(content(path.read_bytes()))
+
+
+def set_byte(position, value):
+    return lambda content: content[:position] + bytes([value]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("t10k-images-idx3-ubyte", set_byte(3, 1), "no IDX file of 3 dimension"),
+        ("train-images-idx3-ubyte", lambda c: c[:-1], "truncated or damaged"),
+        ("train-images-idx3-ubyte", lambda c: c[:10], "no IDX file"),
+        ("train-images-idx3-ubyte", lambda c: c[:4] + b"\xff" * 12 + c[16:], "announces"),
+        ("train-labels-idx1-ubyte", set_byte(8, 10), "SHA-256"),
+        ("train-images-idx3-ubyte", set_byte(500, 7), "SHA-256"),
+        ("train-images-idx3-ubyte", lambda c: b"", "no IDX file"),
+    ],
+)
+def test_damage_is_named(folder, name, content, says):
+    damage(folder, name, content)
+    with pytest.raises(Problem, match=says) as caught:
+        data.load_dataset("mnist", folder)
+    assert name in str(caught.value)
+    assert not isinstance(caught.value, data.Unavailable)  # or auto would pass over it
+
+
+def test_a_truncated_gzip_is_named(folder):
+    path = folder / "train-images-idx3-ubyte"
+    packed = gzip.compress(path.read_bytes())
+    path.unlink()
+    path.with_name(path.name + ".gz").write_bytes(packed[:-20])
+    with pytest.raises(Problem, match="damaged gzip"):
+        data.load_dataset("mnist", folder)
+
+
+def test_a_missing_one_of_four_is_named(folder):
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(Problem, match="t10k-labels-idx1-ubyte"):
+        data.load_dataset("mnist", folder)
+
+
+def test_images_and_labels_must_belong_together():
+    images = np.zeros((3, 28, 28), np.uint8)
+    with pytest.raises(Problem, match="3 images but 2 labels"):
+        data.pair(images, np.zeros(2, np.uint8), "here")
+    with pytest.raises(Problem, match="a label 10"):
+        data.pair(images, np.array([0, 10, 3], np.uint8), "here")
+    with pytest.raises(Problem, match="27×28"):
+        data.pair(images[:, 1:], np.zeros(3, np.uint8), "here")
+
+
+def test_unknown_data_set():
+    with pytest.raises(Problem, match="choose from mnist, mnist-5k"):
+        data.load_dataset("fashion")
+
+
+def stand_in_torchvision(monkeypatch, fetch):
+    """A torchvision whose `download_url` is `fetch(url, folder, filename)`."""
+    datasets = types.ModuleType("torchvision.datasets")
+    utils = types.ModuleType("torchvision.datasets.utils")
+    datasets.MNIST = types.SimpleNamespace(
+        mirrors=["http://plain/", "https://one/", "https://two/"],
+        resources=[(f"{name}.gz", "md5") for name in data.MNIST_SHA256],
+    )
+    utils.download_url = lambda url, root, filename, md5: fetch(url, root, filename)
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", datasets)
+    monkeypatch.setitem(sys.modules, "torchvision.datasets.utils", utils)
+
+
+def test_a_download_is_whole_and_kept(folder, monkeypatch):
+    asked = []
+
+    def fetch(url, root, filename):
+        asked.append(url)
+        assert data.socket.getdefaulttimeout() == data.DOWNLOAD_TIMEOUT
+        if url.startswith("https://one/t10k"):
+            raise OSError("connection lost")
+        packed = gzip.compress((folder / filename.removesuffix(".gz")).read_bytes())
+        (data.Path(root) / filename).write_bytes(packed)
+
+    stand_in_torchvision(monkeypatch, fetch)
+    dataset = data.load_dataset("mnist", folder / "new")
+    assert len(dataset.train) == 30
+    assert all(url.startswith("https://") for url in asked)
+    assert data.socket.getdefaulttimeout() is None
+    assert [p.name for p in (folder / "new" / "MNIST").iterdir()] == ["raw"]
+    asked.clear()
+    data.load_dataset("mnist", folder / "new")
+    assert asked == []
+
+
+def test_a_failed_download_leaves_nothing(folder, monkeypatch):
+    def fetch(url, root, filename):
+        (data.Path(root) / filename).write_bytes(b"half")
+        raise OSError("Name or service not known")
+
+    stand_in_torchvision(monkeypatch, fetch)
+    with pytest.raises(data.Unavailable, match="Name or service not known"):
+        data.load_dataset("mnist", folder / "new")
+    assert [p for p in (folder / "new").rglob("*") if p.is_file()] == []
+
+
+def test_a_torchvision_that_does_not_import_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    with pytest.raises(data.Unavailable, match="torchvision"):
+        data.load_dataset("mnist", folder / "new")
+
+
+def test_the_bundled_subset_is_always_the_same():
+    dataset = data.load_dataset("mnist-5k")
+    assert dataset.sha256 == data.MNIST_5K_SHA256
+    assert torch.bincount(dataset.train.labels).tolist() == [400] * 10
+    assert torch.bincount(dataset.test.labels).tolist() == [100] * 10
+    train = {image.numpy().tobytes() for image in dataset.train.images}
+    assert not any(image.numpy().tobytes() in train for image in dataset.test.images)
+
+
+def test_the_sum_of_a_data_set_sees_every_pixel_and_label(tiny):
+    before = tiny.sha256
+    tiny.test.images[-1, -1, -1] += 1
+    between = tiny.sha256
+    tiny.train.labels[0] = 9
+    assert len({before, between, tiny.sha256}) == 3
+
+
+def test_batches_are_index_selections(tiny):
+    batch = tiny.train.batch(torch.tensor([5, 2, 5]))
+    assert batch.images.shape == (3, 1, 28, 28)
+    assert batch.images.dtype == torch.float32
+    assert torch.equal(batch.images[0, 0] * 255, tiny.train.images[5].float())
+    assert batch.labels.tolist() == [5, 2, 5]
+
+
+def test_an_order_follows_from_seed_and_epoch_alone():
+    state = torch.get_rng_state()
+    order = data.epoch_order(1000, seed=3, epoch=7)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert order.sort().values.tolist() == [*range(1000)]
+    assert torch.equal(order, data.epoch_order(1000, 3, 7))
+    for seed, epoch in ((3, 8), (7, 3), (4, 7)):
+        assert not torch.equal(order, data.epoch_order(1000, seed, epoch))
+
+
+@pytest.mark.full
+def test_the_full_set_is_the_published_one():
+    dataset = data.load_dataset("mnist")
+    assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
+    # The counts in LeCun, Bottou, Bengio & Haffner's set, as given on its page.
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(dataset.train.labels).tolist() == counts

@@ -1,0 +1,73 @@
+"""Which way the arrows point: nothing in a lower room knows of a higher one."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+TORCH = {"torch", "numpy"}
+ALLOWED = {  # module -> what of the package it may import
+    "__init__": {"run"},
+    "errors": set(),
+    "data": {"errors"},
+    "layers": {"data"},
+    "encoder": {"data", "layers"},
+    "decoder": {"data", "layers"},
+    "discriminator": {"data", "layers"},
+    "classifier": {"data"},
+    "prior": set(),
+    "losses": set(),
+    "player": set(),
+    "metrics": set(),
+    "pictures": {"data"},
+    "report": set(),
+    "cli": {"", "errors"},
+    "session": {"errors", "methods"},
+    "run": {"data", "prior", "session"},
+    "training": {"data", "errors", "methods", "metrics", "pictures", "report", "session"},
+    "launch": {"", "cli", "data", "errors", "methods", "report", "session", "training"},
+}
+METHOD = {"data", "encoder", "decoder", "discriminator", "layers", "losses", "player", "prior"}
+
+
+def imported(path):
+    """(top-level packages, modules of mnist) that a file imports anywhere in it."""
+    packages, ours = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            packages.add(node.module.split(".")[0])
+            if node.module == "mnist":
+                names = {alias.name for alias in node.names}
+                ours |= {"" if name == "__version__" else name for name in names}
+            elif node.module.startswith("mnist."):
+                ours.add(node.module.split(".")[1])
+    return packages, ours
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "mnist").glob("*.py")), ids=lambda p: p.stem)
+def test_a_module_imports_only_from_rooms_below(path):
+    assert imported(path)[1] <= ALLOWED[path.stem]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "mnist" / "methods").glob("*.py")), ids=lambda p: p.stem
+)
+def test_a_method_knows_networks_and_losses_only(path):
+    packages, ours = imported(path)
+    assert ours <= METHOD | {"methods"}
+    assert packages <= TORCH | {"__future__", "abc", "collections", "math", "mnist", "typing"}
+
+
+def test_the_loop_names_no_method():
+    text = (ROOT / "mnist" / "training.py").read_text().lower()
+    assert "sae" not in text
+    assert "aae" not in text
+
+
+def test_nothing_unpickles():
+    for path in (ROOT / "mnist").rglob("*.py"):
+        text = path.read_text()
+        for name in ("import pickle", "torch.load(", "np.load(", "eval("):
+            assert name not in text.replace(".eval(", ""), f"{path}: {name}"

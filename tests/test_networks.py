@@ -1,0 +1,160 @@
+"""Networks, prior, losses and players against closed forms and other people's versions."""
+
+import math
+
+import pytest
+import scipy.stats
+import torch
+from torch import nn
+
+from mnist import losses
+from mnist.decoder import Decoder
+from mnist.discriminator import Discriminator
+from mnist.encoder import Encoder
+from mnist.layers import digit_code, mlp, seeded
+from mnist.player import Player
+from mnist.prior import Gaussian
+
+
+def test_digit_code():
+    code = digit_code(torch.tensor([3, -1, 9]))
+    assert code.shape == (3, 10)
+    assert code.argmax(1)[[0, 2]].tolist() == [3, 9]
+    assert code.sum(1).tolist() == [1, 0, 1]
+    between = torch.full((2, 10), 0.1)
+    assert digit_code(between) is between
+
+
+def test_mlp_is_linear_at_both_ends():
+    layers = mlp([5, 4, 3])
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
+
+
+def test_first_weights_follow_from_the_seed_and_disturb_nobody():
+    state = torch.get_rng_state()
+    with seeded(5):
+        first = nn.Linear(3, 3)
+    assert torch.equal(torch.get_rng_state(), state)
+    with seeded(5):
+        assert torch.equal(nn.Linear(3, 3).weight, first.weight)
+    with seeded(6):
+        assert not torch.equal(nn.Linear(3, 3).weight, first.weight)
+
+
+@pytest.mark.parametrize("std", [1.0, 3.0])
+def test_a_training_batch_of_styles_has_the_priors_mean_and_scale(std):
+    encoder = Encoder(4, labels=True, std=std, hidden=[32])
+    style = encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
+    assert torch.allclose(style.mean(0), torch.zeros(4), atol=1e-5)
+    assert torch.allclose(style.std(0, correction=0), torch.full((4,), std), rtol=1e-2)
+
+
+def test_networks_heed_the_digit_only_if_they_are_told_it():
+    style, images = torch.randn(1, 4), torch.rand(1, 1, 28, 28)
+    for labels in (True, False):
+        encoder = Encoder(4, labels=labels, std=1.0, hidden=[32]).eval()
+        decoder = Decoder(4, labels=labels, hidden=[32])
+        three, four = torch.tensor([3]), torch.tensor([4])
+        assert torch.equal(decoder(style, three), decoder(style, four)) != labels
+        assert torch.equal(encoder(images, three), encoder(images, four)) != labels
+        assert decoder(style, three).shape == (1, 1, 28, 28)
+
+
+def test_each_digit_has_a_discriminator():
+    discriminator = Discriminator(4, labels=True, hidden=[32])
+    style = torch.randn(6, 4)
+    every = discriminator(style)
+    assert every.shape == (6, 10)
+    chosen = discriminator(style, torch.tensor([0, 1, 2, 9, 9, 3]))
+    assert torch.equal(chosen[:, 0], every[range(6), [0, 1, 2, 9, 9, 3]])
+    assert Discriminator(4, labels=False, hidden=[32])(style, torch.zeros(6).long()).shape == (6, 1)
+
+
+def test_prior_against_scipy():
+    prior = Gaussian(3, std=2.5)
+    style = torch.randn(20, 3, dtype=torch.float64) * 4
+    normal = scipy.stats.norm(scale=2.5)
+    assert prior.log_prob(style).numpy() == pytest.approx(normal.logpdf(style).sum(1))
+    assert prior.cdf(style).numpy() == pytest.approx(normal.cdf(style))
+
+
+def test_prior_samples_have_its_moments_and_follow_from_the_generator():
+    prior = Gaussian(2, std=2.5)
+    sample = prior.sample(100_000, torch.Generator().manual_seed(1))
+    assert torch.equal(sample, prior.sample(100_000, torch.Generator().manual_seed(1)))
+    # Four standard errors: 2.5/√100,000 of the mean, 2.5/√200,000 of the deviation.
+    assert sample.mean(0).abs().max() < 4 * 2.5 / math.sqrt(100_000)
+    assert (sample.std(0) - 2.5).abs().max() < 4 * 2.5 / math.sqrt(200_000)
+
+
+def test_losses_against_their_equations():
+    logits, images = torch.randn(4, 1, 28, 28).double(), torch.rand(4, 1, 28, 28).double()
+    p = logits.sigmoid()
+    entropy = -(images * p.log() + (1 - images) * (1 - p).log()).mean()
+    assert losses.reconstruction(logits, images).item() == pytest.approx(entropy.item())
+    assert losses.mse(logits, images).item() == pytest.approx(((p - images) ** 2).mean().item())
+    prior_logits, encoding_logits = torch.randn(7, 10).double(), torch.randn(7, 1).double()
+    real, fake = prior_logits.sigmoid(), encoding_logits.sigmoid()
+    expected = -real.log().mean() - (1 - fake).log().mean()
+    assert losses.tell_apart(prior_logits, encoding_logits).item() == pytest.approx(expected.item())
+    assert losses.pass_for_prior(encoding_logits).item() == pytest.approx(-fake.log().mean().item())
+
+
+def test_the_discriminators_loss_at_its_optimum():
+    """With D* = p/(p+q) the loss is 2 log 2 - 2 JSD(p‖q): Goodfellow et al. 2014, theorem 1."""
+    prior, encodings = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.1, 0.3, 0.6])
+    logits = (prior / encodings).log()
+    counts = 1000
+    real = logits.repeat_interleave((prior * counts).round().long())
+    fake = logits.repeat_interleave((encodings * counts).round().long())
+    middle = (prior + encodings) / 2
+    jsd = 0.5 * (
+        (prior * (prior / middle).log()).sum() + (encodings * (encodings / middle).log()).sum()
+    )
+    loss = losses.tell_apart(real, fake)
+    assert loss.item() == pytest.approx(2 * math.log(2) - 2 * jsd.item(), abs=1e-5)
+
+
+def test_losses_survive_extreme_logits():
+    extreme = torch.tensor([[1e4], [-1e4]])
+    assert torch.isfinite(losses.tell_apart(extreme, extreme))
+    assert torch.isfinite(losses.pass_for_prior(extreme))
+
+
+def test_a_player_moves_its_own_networks_only_and_as_stock_adam_would():
+    with seeded(0):
+        mine, theirs = nn.Linear(3, 3), nn.Linear(3, 1)
+    with seeded(0):
+        twin = nn.Linear(3, 3)
+    before = [p.clone() for p in theirs.parameters()]
+    player = Player(mine, lr=0.01, betas=(0.5, 0.999))
+    stock = torch.optim.Adam(twin.parameters(), lr=0.01, betas=(0.5, 0.999))
+    inputs = torch.randn(8, 3)
+    for _ in range(5):
+        player.update(theirs(mine(inputs)).square().mean(), lr_scale=1.0)
+        stock.zero_grad()
+        theirs(twin(inputs)).square().mean().backward(inputs=list(twin.parameters()))
+        stock.step()
+    assert torch.allclose(mine.weight, twin.weight, atol=1e-6)
+    assert all(p.grad is None for p in theirs.parameters())
+    assert all(torch.equal(p, q) for p, q in zip(theirs.parameters(), before, strict=True))
+
+
+def test_a_learning_rate_scale_of_zero_stands_still():
+    network = nn.Linear(3, 1)
+    before = network.weight.clone()
+    Player(network, lr=0.1, betas=(0.9, 0.999)).update(network(torch.ones(2, 3)).sum(), 0.0)
+    assert torch.equal(network.weight, before)
+
+
+def test_a_players_state_goes_round():
+    network = nn.Linear(3, 1)
+    player = Player(network, lr=0.1, betas=(0.9, 0.999))
+    player.update(network(torch.ones(2, 3)).sum())
+    twin_network = nn.Linear(3, 1)
+    twin_network.load_state_dict(network.state_dict())
+    twin = Player(twin_network, lr=0.1, betas=(0.9, 0.999))
+    twin.load_state(player.state())
+    for each, net in ((player, network), (twin, twin_network)):
+        each.update(net(torch.ones(2, 3)).square().sum())
+    assert torch.equal(network.weight, twin_network.weight)

@@ -1,0 +1,98 @@
+"""A trained run from Python: the shapes and ranges it promises, and errors that say what it got."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, SMALL, environment
+
+import mnist
+from mnist.errors import Problem
+from mnist.methods import METHODS
+from mnist.session import FORMAT, Progress, Session
+
+
+@pytest.fixture(params=[True, False], ids=["labels", "no-labels"])
+def run(tmp_path, request, tiny):
+    method = METHODS["aae"](**SMALL | {"labels": request.param})
+    for step in range(5):
+        method.step(tiny.train.batch(slice(0, 60)), step / 5)
+    session = Session(tmp_path)
+    session.start({"format": FORMAT, "method": "aae", "model": method.config, "training": {}})
+    session.save(method, Progress())
+    return mnist.load(tmp_path)
+
+
+def test_encode_and_decode(run, tiny):
+    batch = tiny.test.batch(slice(0, 20))
+    style = run.encode(batch.images, batch.labels)
+    assert (style.shape, style.dtype, style.requires_grad) == ((20, 3), torch.float32, False)
+    images = run.decode(style, batch.labels)
+    assert (images.shape, images.dtype) == ((20, 1, 28, 28), torch.float32)
+    assert 0 <= images.min() < images.max() <= 1
+    # In evaluation mode an image's style does not depend on its neighbours.
+    alone = run.encode(batch.images[:1], batch.labels[:1])
+    assert torch.allclose(alone, style[:1], atol=1e-5)
+
+
+def test_decode_gives_images_not_logits(run):
+    style, labels = run.prior.sample(4), torch.arange(4)
+    assert torch.equal(run.decode(style, labels), run.method.decoder(style, labels).sigmoid())
+
+
+def test_config_is_the_saved_one(run):
+    assert run.config["method"] == "aae"
+    assert run.config["model"]["feature_size"] == 3
+
+
+def test_wrong_arguments_are_named(run):
+    images, labels, style = torch.rand(2, 1, 28, 28), torch.tensor([0, 9]), torch.zeros(2, 3)
+    for bad, says in [
+        (torch.rand(2, 28, 28), r"\(2, 28, 28\)"),
+        ((255 * images).to(torch.uint8), "uint8"),
+        (255 * images, "divide 8-bit pixels by 255"),
+        (images * float("nan"), "outside"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            run.encode(bad, labels)
+    with pytest.raises(ValueError, match=r"\(2, 5\)"):
+        run.decode(torch.zeros(2, 5), labels)
+    if not run.config["model"]["labels"]:
+        assert run.decode(style).shape == (2, 1, 28, 28)
+        return
+    for bad, says in [
+        (None, "give labels"),
+        (torch.tensor([0, 10]), "outside 0 to 9"),
+        (torch.tensor([0, -1]), "outside 0 to 9"),
+        (torch.tensor([1]), r"int64 \[2\] was expected"),
+        (torch.zeros(2), "float32"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            run.decode(style, bad)
+
+
+def test_no_run_is_named(tmp_path):
+    with pytest.raises(Problem, match="no trained run in"):
+        mnist.load(tmp_path / "nothing")
+
+
+def test_importing_the_package_is_instant():
+    code = "import sys, mnist; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
+
+
+def test_public_functions_are_documented_and_typed():
+    from mnist import data, losses, metrics
+    from mnist.run import Run
+
+    for owner in (data, losses, metrics, mnist, Run):
+        for name, item in inspect.getmembers(owner, inspect.isfunction):
+            if name.startswith("_") or item.__module__ != getattr(
+                owner, "__module__", owner.__name__
+            ):
+                continue
+            assert item.__doc__, name
+            hints = inspect.signature(item)
+            assert hints.return_annotation is not inspect.Signature.empty, name

@@ -1,0 +1,225 @@
+"""The scripts, run as a person runs them, on the 5,000 bundled images."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import safetensors.torch
+from conftest import ROOT, environment
+from PIL import Image
+
+SCRIPTS = ("mnist-sae.py", "mnist-aae.py")
+SHORT = ("--dataset", "mnist-5k", "--epochs", 2, "--log-every", 10)
+LINES = """\
+[Epoch 1 Batch 10] Training: mse=0.
+[Epoch 1 Batch 20] Training: mse=0.
+[Epoch 1] Training:
+  AutoEncoder: mse=0.
+  GaussDiscriminator: actual gauss detection accuracy=0.
+  GaussDiscriminator: feature space detection accuracy=0.
+[Epoch 1] Validation:
+  AutoEncoder: mse=0.
+  GaussDiscriminator: feature space satisfaction accuracy=0.
+  Style: worst KS distance to the prior=0.
+  test images written to mnist4.ckpt/samples/epoch-001.png
+""".splitlines()
+
+
+def weights_sha256(directory):
+    newest = max((directory / "checkpoints").glob("step-*"))
+    return hashlib.sha256((newest / "weights.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_shows_defaults_and_an_example_without_torch(script):
+    code = (
+        "import runpy, sys; sys.argv = [sys.argv[1], '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "slow = {'torch', 'numpy', 'pandas', 'sklearn', 'tqdm'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / script)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"example: ./{script}" in done.stdout
+    for default in ("(default: 4)", "(default: mnistN.ckpt)", "30 on mnist"):
+        assert default in done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_are_executable_and_tell_their_version(script, run_script):
+    assert os.access(ROOT / script, os.X_OK)
+    done = run_script(script, "--version")
+    assert (done.returncode, done.stdout) == (0, "mnist-style 0.1.0\n")
+
+
+def test_a_run_from_start_to_use(run_script, tmp_path):
+    done = run_script("mnist-aae.py", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    printed = done.stdout.splitlines()
+    assert "4,000 training and 1,000 test images" in printed[1]
+    first = printed.index(next(line for line in printed if line.startswith("[Epoch 1 Batch")))
+    for line, expected in zip(printed[first:], LINES, strict=False):
+        assert line.startswith(expected)
+    assert printed.count("Model parameters and trainer state saved.") == 2
+
+    run = tmp_path / "mnist4.ckpt"
+    config = json.loads((run / "config.json").read_text())
+    assert config["training"]["dataset"] == "mnist-5k"
+    assert config["model"]["feature_size"] == 4
+    assert {"torch", "python", "mnist-style"} <= config["versions"].keys()
+    assert pd.read_csv(run / "metrics.csv")["epoch"].tolist() == [1, 2]
+    with Image.open(run / "samples" / "epoch-002.png") as picture:
+        assert picture.width == 20 * 56 + 24
+        assert picture.getextrema() == (0, 255)
+
+    again = run_script("mnist-aae.py")  # the data set and all else come from the run
+    assert again.returncode == 0
+    assert "already trained to epoch 2; give a larger --epochs to go on" in again.stdout
+
+    more = run_script("mnist-aae.py", "--epochs", 3)
+    assert more.returncode == 0
+    assert "continuing mnist4.ckpt from epoch 3, batch 1" in more.stdout
+    assert pd.read_csv(run / "metrics.csv")["epoch"].tolist() == [1, 2, 3]
+
+    for flags, says in [
+        (("--feature-size", 5, "--ckpt-dir", "mnist4.ckpt"), "--feature-size 4, not 5"),
+        (("--dataset", "mnist"), "--dataset mnist-5k, not mnist"),
+        (("--no-labels",), "trained with labels"),
+        (("--seed", 1), "--seed 0, not 1"),
+    ]:
+        before = weights_sha256(run)
+        refused = run_script("mnist-aae.py", *flags)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert says in one_line(refused.stderr)
+        assert weights_sha256(run) == before
+    refused = run_script("mnist-sae.py")
+    assert refused.returncode == 2
+    assert "was trained by mnist-aae.py" in one_line(refused.stderr)
+
+
+def one_line(text):
+    """Standard error, seen to be a single line."""
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_continued_equals_undisturbed(run_script, interrupt_script, tmp_path, number):
+    flags = ("--dataset", "mnist-5k", "--epochs", 3, "--log-every", 10, "--feature-size", 2)
+    straight = run_script("mnist-aae.py", *flags, "--ckpt-dir", "straight")
+    assert straight.returncode == 0, straight.stderr
+    stopped = interrupt_script(
+        "mnist-aae.py", *flags, "--ckpt-dir", "stopped", after="[Epoch 2 Batch 10]", number=number
+    )
+    assert stopped.returncode == 128 + number
+    assert "saved in stopped" in one_line(stopped.stderr)
+    assert weights_sha256(tmp_path / "stopped") != weights_sha256(tmp_path / "straight")
+    continued = run_script("mnist-aae.py", *flags, "--ckpt-dir", "stopped")
+    assert "continuing stopped from epoch 2, batch" in continued.stdout
+    assert weights_sha256(tmp_path / "stopped") == weights_sha256(tmp_path / "straight")
+    csv = "metrics.csv"
+    assert (tmp_path / "stopped" / csv).read_bytes() == (tmp_path / "straight" / csv).read_bytes()
+
+
+def test_aae_goes_on_from_an_sae(run_script, tmp_path):
+    flags = ("--dataset", "mnist-5k", "--epochs", 1, "--no-labels", "--feature-size", 2)
+    assert run_script("mnist-sae.py", *flags).returncode == 0
+    refused = run_script("mnist-aae.py", "--feature-size", 3, "--ckpt-dir", "mnist2.ckpt")
+    assert "--feature-size 2, not 3" in one_line(refused.stderr)
+    done = run_script(
+        "mnist-aae.py", "--dataset", "mnist-5k", "--epochs", 1, "--feature-size", 2, "--lr", "1e-9"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "from the autoencoder trained by mnist-sae.py, now in mnist2.ckpt/sae" in done.stdout
+    old, new = (
+        safetensors.torch.load_file(max(p.glob("checkpoints/step-*")) / "weights.safetensors")
+        for p in (tmp_path / "mnist2.ckpt" / "sae", tmp_path / "mnist2.ckpt")
+    )
+    name = "decoder.layers.0.weight"
+    assert (old[name] - new[name]).abs().max() < 1e-6  # at that learning rate they hardly moved
+    assert any(key.startswith("discriminator.") for key in new)
+
+
+def test_auto_says_why_it_takes_the_bundled_images(run_script, tmp_path):
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('built for another torch')")
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    done = run_script("mnist-sae.py", "--epochs", 1, "--quiet", PYTHONPATH=path)
+    assert (done.returncode, done.stdout) == (0, "")
+    warning = one_line(done.stderr)
+    assert warning.startswith("warning: training on the 5,000 bundled images")
+    assert "built for another torch" in warning
+    named = run_script("mnist-sae.py", "--dataset", "mnist", "--ckpt-dir", "x", PYTHONPATH=path)
+    assert named.returncode == 2
+    assert "built for another torch" in one_line(named.stderr)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--feature-size", "0"), "--feature-size: '0' is not a whole number of at least 1"),
+        (("--feature-size", "four"), "--feature-size"),
+        (("--epochs", "-1"), "--epochs"),
+        (("--batch-size", "1"), "--batch-size: '1' is not a whole number of at least 2"),
+        (("--lr", "nan"), "--lr: 'nan' is not a number above zero"),
+        (("--lr", "0"), "--lr"),
+        (("--prior-std", "-1"), "--prior-std"),
+        (("--seed", "-1"), "--seed"),
+        (("--dataset", "cifar"), "--dataset"),
+        (("--precision", "fp8"), "--precision"),
+        (("--frobnicate",), "--frobnicate"),
+        (("--device", "cuda"), "--device cuda was given, but torch finds none"),
+        (("--dataset", "mnist-5k", "--batch-size", "4001"), "give a smaller --batch-size"),
+        (("--dataset", "mnist-5k", "--ckpt-dir", "/proc/run"), "cannot write to /proc/run"),
+        (("--dataset", "mnist", "--data-dir", "damaged"), "damaged/train-images-idx3-ubyte"),
+        (("--data-dir", "damaged"), "damaged/train-images-idx3-ubyte"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(run_script, tmp_path, flags, says):
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "train-images-idx3-ubyte").write_bytes(b"nothing of the kind")
+    done = run_script("mnist-aae.py", *flags, CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stdout) == (2, "")
+    line = one_line(done.stderr)
+    assert line.startswith("mnist-aae.py: error: ")
+    assert says in line
+    assert [p.name for p in tmp_path.iterdir()] == ["damaged"]
+
+
+def test_a_traceback_on_request(run_script):
+    done = run_script(
+        "mnist-aae.py", "--dataset", "mnist", "--data-dir", "/dev/null", MNIST_TRACEBACK="1"
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_divergence_ends_with_3(run_script, tmp_path):
+    done = run_script("mnist-sae.py", *SHORT, "--lr", "1e30")
+    assert done.returncode == 3
+    assert "in epoch 1, batch" in one_line(done.stderr)
+    assert not (tmp_path / "mnist4.ckpt" / "checkpoints").exists()
+
+
+@pytest.mark.full
+def test_an_epoch_on_the_full_set(run_script, tmp_path):
+    done = run_script("mnist-aae.py", "--epochs", 1, MNIST_DATA_DIR=os.environ["MNIST_DATA_DIR"])
+    assert done.returncode == 0, done.stderr
+    assert "60,000 training and 10,000 test images" in done.stdout
+    numbers = pd.read_csv(tmp_path / "mnist4.ckpt" / "metrics.csv").iloc[0]
+    # After a whole training it is 0.022; the mean image of each digit would give 0.053.
+    assert numbers["test_mse"] < 0.035
+    assert numbers["test_ks"] < 0.25
