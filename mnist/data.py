@@ -11,7 +11,6 @@ import hashlib
 import os
 import shutil
 import socket
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -129,7 +128,11 @@ def read_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
         for place in (folder, folder / "MNIST" / "raw"):
             if any(find_idx(place, name) for name in MNIST_SHA256):
                 return read_mnist_folder(place)
-    return read_mnist_folder(download_mnist(folders[0]))
+    try:
+        return read_mnist_folder(download_mnist(folders[0]))
+    except Unavailable as reason:
+        searched = ", ".join(map(str, folders))
+        raise Unavailable(f"no MNIST files in {searched}, and {reason}") from reason
 
 
 def data_folders(data_dir: str | os.PathLike | None) -> list[Path]:
@@ -235,18 +238,17 @@ def download_mnist(folder: Path) -> Path:
         from torchvision.datasets.utils import download_url
     except Exception as error:  # a mismatched torchvision raises RuntimeError, not ImportError
         raise Unavailable(
-            f"no MNIST files in {folder}, and torchvision, which would download them, "
-            f"does not import here ({first_line(error)})"
+            f"torchvision, which would download them, does not import here ({first_line(error)})"
         ) from error
 
     mirrors = [url for url in MNIST.mirrors if url.startswith("https://")]
     failure = "torchvision lists no https mirror"
     target = folder / "MNIST" / "raw"
+    partial = target.with_name(f".download-{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".download-", dir=target.parent))
+        partial.mkdir(parents=True)
     except OSError as error:
-        raise Unavailable(f"cannot write the download to {folder} ({error.strerror})") from error
+        raise Unavailable(f"a download cannot be written to {folder} ({error.strerror})") from error
     default_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
@@ -262,7 +264,7 @@ def download_mnist(folder: Path) -> Path:
     finally:
         socket.setdefaulttimeout(default_timeout)
         shutil.rmtree(partial, ignore_errors=True)
-    raise Unavailable(f"no MNIST files in {folder}, and the download failed ({failure})")
+    raise Unavailable(f"the download failed ({failure})")
 
 
 def first_line(error: Exception) -> str:

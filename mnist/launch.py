@@ -210,6 +210,8 @@ def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> d
             "batch_size": wanted["batch_size"],
             "epochs": wanted.get("epochs", EPOCHS[dataset.name]),
         },
+        # The same numbers to the last bit come from the same device, threads and versions.
+        "machine": {"device": method.device.type, "threads": torch.get_num_threads()},
         "versions": {"mnist-style": __version__, "python": platform.python_version()}
         | {package: version(package) for package in packages},
     }

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -139,7 +140,7 @@ def validate(method: Method, test: Digits) -> dict[str, float]:
 
 
 @torch.no_grad()
-def write_samples(method: Method, test: Digits, seed: int, path) -> None:
+def write_samples(method: Method, test: Digits, seed: int, path: Path) -> None:
     """The picture of an epoch, with the same test images and the same styles every time."""
     styles = method.prior.sample(pictures.COLUMNS, torch.Generator().manual_seed(seed))
     method.eval()

@@ -127,7 +127,7 @@ def test_a_player_moves_its_own_networks_only_and_as_stock_adam_would():
     with seeded(0):
         twin = nn.Linear(3, 3)
     before = [p.clone() for p in theirs.parameters()]
-    player = Player(mine, lr=0.01, betas=(0.5, 0.999))
+    player = Player(mine, lr=0.01)
     stock = torch.optim.Adam(twin.parameters(), lr=0.01, betas=(0.5, 0.999))
     inputs = torch.randn(8, 3)
     for _ in range(5):
@@ -143,17 +143,17 @@ def test_a_player_moves_its_own_networks_only_and_as_stock_adam_would():
 def test_a_learning_rate_scale_of_zero_stands_still():
     network = nn.Linear(3, 1)
     before = network.weight.clone()
-    Player(network, lr=0.1, betas=(0.9, 0.999)).update(network(torch.ones(2, 3)).sum(), 0.0)
+    Player(network, lr=0.1).update(network(torch.ones(2, 3)).sum(), 0.0)
     assert torch.equal(network.weight, before)
 
 
 def test_a_players_state_goes_round():
     network = nn.Linear(3, 1)
-    player = Player(network, lr=0.1, betas=(0.9, 0.999))
+    player = Player(network, lr=0.1)
     player.update(network(torch.ones(2, 3)).sum())
     twin_network = nn.Linear(3, 1)
     twin_network.load_state_dict(network.state_dict())
-    twin = Player(twin_network, lr=0.1, betas=(0.9, 0.999))
+    twin = Player(twin_network, lr=0.1)
     twin.load_state(player.state())
     for each, net in ((player, network), (twin, twin_network)):
         each.update(net(torch.ones(2, 3)).square().sum())

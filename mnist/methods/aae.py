@@ -20,7 +20,8 @@ class AAE(Method):
     style is distributed alike for every digit, so that it holds handwriting alone.
 
     Args (besides those of `Method`):
-        adversarial_weight: of passing for the prior, against nats per pixel of reconstruction.
+        adversarial_weight: of passing for the prior, against nats per pixel of reconstruction;
+            divided by the feature size, since each further number adds to the pressure.
         ramp: share of the training over which that weight rises from zero. Pressed from the first
             step on, the code gives in before there is anything to keep.
         discriminator_lr: its learning rate at the start.
@@ -38,7 +39,7 @@ class AAE(Method):
     def __init__(
         self,
         *,
-        adversarial_weight: float = 0.1,
+        adversarial_weight: float = 0.4,
         ramp: float = 0.1,
         discriminator_lr: float = 3e-3,
         discriminator_hidden: Sequence[int] = (512, 256),
@@ -57,10 +58,7 @@ class AAE(Method):
             self.discriminator = Discriminator(
                 self.prior.feature_size, self.encoder.labels, discriminator_hidden
             )
-        # Less momentum than usual: its opponent moves (Radford et al. 2015, arXiv 1511.06434).
-        self.players["discriminator"] = Player(
-            self.discriminator, lr=discriminator_lr, betas=(0.5, 0.999)
-        )
+        self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr)
 
     def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         images, labels = batch
@@ -78,7 +76,7 @@ class AAE(Method):
             logits = self.decoder(style, labels)
             reconstruction = losses.reconstruction(logits, images)
             passing = losses.pass_for_prior(self.discriminator(style, labels))
-        weight = self.adversarial_weight * min(1.0, progress / self.ramp)
+        weight = self.adversarial_weight / self.prior.feature_size * min(1, progress / self.ramp)
         self.players["autoencoder"].update(reconstruction + weight * passing, lr_scale)
 
         return {

@@ -78,7 +78,7 @@ class Method(nn.Module, ABC):
         with seeded(seed):
             self.encoder = Encoder(feature_size, labels, prior_std, hidden)
             self.decoder = Decoder(feature_size, labels, tuple(reversed(hidden)))
-        autoencoder = Player(self.encoder, self.decoder, lr=lr, betas=(0.9, 0.999))
+        autoencoder = Player(self.encoder, self.decoder, lr=lr)
         self.players: dict[str, Player] = {"autoencoder": autoencoder}
 
     @abstractmethod
