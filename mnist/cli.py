@@ -19,8 +19,8 @@ exit codes: 0 done; 2 something to mend, said in one line; 3 a loss became NaN o
 # arguments, so that a continued run can tell it from one that contradicts it.
 DEFAULTS = {
     "feature_size": 4,
-    "batch_size": 200,
-    "lr": 2e-3,
+    "batch_size": 250,
+    "lr": 2.5e-3,
     "prior_std": 1.0,
     "labels": True,
     "dataset": "auto",

@@ -228,7 +228,7 @@ def header(method: Method, config: dict[str, Any], dataset: data.Dataset) -> str
         f"{model['feature_size']} numbers, {told}; {weights:,} weights\n"
         f"data: {dataset.name} from {dataset.source}, {len(dataset.train):,} training and "
         f"{len(dataset.test):,} test images\n"
-        f"{training['epochs']} epochs of batches of {training['batch_size']}, "
+        f"epochs: {training['epochs']}, batch size {training['batch_size']}, "
         f"learning rate {model['lr']}, seed {model['seed']}; "
         f"{method.device.type}{threads}, {model['precision']}"
     )

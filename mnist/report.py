@@ -43,6 +43,7 @@ class Report:
             desc=f"Epoch {epoch + 1}/{epochs}",
             initial=first,
             total=steps,
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left, {rate_fmt}{postfix}",
             unit=" batches",
             leave=False,
             dynamic_ncols=True,
@@ -53,7 +54,10 @@ class Report:
     def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
         """Means over the epoch so far."""
         if self.bar is not None:
-            self.bar.set_postfix({k: f"{v:.4f}" for k, v in numbers.items() if k in self.wording})
+            live = {
+                name.split("_")[0]: value for name, value in numbers.items() if name in self.wording
+            }
+            self.bar.set_postfix({name: f"{value:.4f}" for name, value in live.items()})
         self.line(f"[Epoch {epoch} Batch {step}] Training: mse={numbers['mse']:.4f}")
 
     def training(self, epoch: int, numbers: dict[str, float]) -> None:

@@ -14,7 +14,7 @@ from conftest import ROOT, environment
 from PIL import Image
 
 SCRIPTS = ("mnist-sae.py", "mnist-aae.py")
-SHORT = ("--dataset", "mnist-5k", "--epochs", 2, "--log-every", 10)
+SHORT = ("--dataset", "mnist-5k", "--batch-size", 200, "--epochs", 2, "--log-every", 10)
 LINES = """\
 [Epoch 1 Batch 10] Training: mse=0.
 [Epoch 1 Batch 20] Training: mse=0.
@@ -118,7 +118,7 @@ def one_line(text):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_continued_equals_undisturbed(run_script, interrupt_script, tmp_path, number):
-    flags = ("--dataset", "mnist-5k", "--epochs", 3, "--log-every", 10, "--feature-size", 2)
+    flags = (*SHORT[:4], "--epochs", 3, "--log-every", 10, "--feature-size", 2)
     straight = run_script("mnist-aae.py", *flags, "--ckpt-dir", "straight")
     assert straight.returncode == 0, straight.stderr
     stopped = interrupt_script(
