@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -23,6 +22,7 @@ from mnist.classifier import Classifier  # noqa: E402
 from mnist.data import SIDE, Dataset, Digits, epoch_order, load_dataset  # noqa: E402
 from mnist.launch import choose_precision  # noqa: E402
 from mnist.layers import seeded  # noqa: E402
+from mnist.session import read_tensors, write_tensors  # noqa: E402
 
 EPOCHS, BATCH, LR, SHIFT = 8, 250, 3e-3, 2
 LEAST_ACCURACY = 0.994  # on the real test images, or it is no judge
@@ -37,11 +37,11 @@ def judge(dataset: Dataset, seed: int = 0) -> tuple[Classifier, float]:
     path = ROOT / ".cache" / f"judge-{dataset.name}-{seed}.safetensors"
     if path.exists():
         model = Classifier()
-        model.load_state_dict(safetensors.torch.load_file(path))
+        model.load_state_dict(read_tensors(path))
     else:
         model = train(dataset, seed)
         path.parent.mkdir(exist_ok=True)
-        safetensors.torch.save_file(model.state_dict(), path)
+        write_tensors(path, model.state_dict())
     model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
     accuracy = accuracy_on(model, dataset.test)
     if accuracy < LEAST_ACCURACY:
