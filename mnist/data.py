@@ -13,6 +13,7 @@ import shutil
 import socket
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -245,6 +246,7 @@ def download_mnist(folder: Path) -> Path:
     failure = "torchvision lists no https mirror"
     target = folder / "MNIST" / "raw"
     partial = target.with_name(f".download-{os.getpid()}")
+    made = [place for place in (partial, *partial.parents) if not place.exists()]
     try:
         partial.mkdir(parents=True)
     except OSError as error:
@@ -264,6 +266,9 @@ def download_mnist(folder: Path) -> Path:
     finally:
         socket.setdefaulttimeout(default_timeout)
         shutil.rmtree(partial, ignore_errors=True)
+        for place in made:
+            with suppress(OSError):  # it is kept where the download is
+                place.rmdir()
     raise Unavailable(f"the download failed ({failure})")
 
 

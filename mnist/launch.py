@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,6 +23,16 @@ FIXED_TRAINING = ("dataset", "batch_size")
 INHERITED = ("feature_size", "labels", "prior_std", "hidden")
 
 
+class Plan(NamedTuple):
+    """What is to be trained: made by `continued` or `fresh`, carried out by `train_run`."""
+
+    method: Method
+    dataset: data.Dataset
+    config: dict[str, Any]
+    progress: Progress
+    note: str
+
+
 def train_run(method_name: str, given: dict[str, Any]) -> None:
     """Train a method as the command line says, from scratch or from where the run stands.
 
@@ -33,66 +43,73 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
     Raises:
         Problem: anything that its user can mend.
     """
+    given = {flag: value for flag, value in given.items() if value != "auto"}
     wanted = DEFAULTS | given
-    if wanted["dataset"] == "auto":
-        given = {key: value for key, value in given.items() if key != "dataset"}
-    size = wanted["feature_size"]
-    session = Session(wanted.get("ckpt_dir", f"mnist{size}.ckpt"))
+    session = Session(wanted.get("ckpt_dir", f"mnist{wanted['feature_size']}.ckpt"))
     device = choose_device(wanted["device"])
-
     if session.latest() and session.config()["method"] == method_name:
-        config = session.config()
-        refuse_contradictions(session, config, given)
-        dataset = same_dataset(config["training"], wanted["data_dir"])
-        config["training"]["epochs"] = given.get("epochs", config["training"]["epochs"])
-        method = session.build().to(device)
-        progress = session.restore(method)
-        if progress.epoch >= config["training"]["epochs"]:
+        plan = continued(session, given, device)
+        if plan.progress.epoch >= plan.config["training"]["epochs"]:
             print(
-                f"{session.directory} is already trained to epoch {progress.epoch}; "
+                f"{session.directory} is already trained to epoch {plan.progress.epoch}; "
                 "give a larger --epochs to go on"
             )
             return
-        note = f"continuing {session.directory} from epoch {progress.epoch + 1}, "
-        note += f"batch {progress.step + 1}"
     else:
-        parent = find_parent(session, method_name)
-        model = {key: wanted[key] for key in FIXED_MODEL}
-        if parent:
-            theirs = parent.config()["model"]
-            refuse_contradictions(parent, {"model": {k: theirs[k] for k in INHERITED}}, given)
-            model |= {key: theirs[key] for key in INHERITED}
-        model["precision"] = choose_precision(wanted["precision"], device)
-        dataset = find_dataset(wanted["dataset"], wanted["data_dir"])
-        steps_per_epoch(dataset, wanted["batch_size"])  # or complain before anything is written
-        method = METHODS[method_name](**model).to(device)
-        progress = Progress()
-        note = f"a new run in {session.directory}"
-        if parent:
-            parent.load_weights(method, strict=False)
-            name = parent.config()["method"]
-            if parent.directory == session.directory:
-                session.archive(name)
-            note += f", from the autoencoder trained by mnist-{name}.py, now in "
-            note += f"{session.directory / name}; the rest starts fresh"
-        config = describe(method, dataset, wanted)
+        plan = fresh(method_name, session, given, device)
 
-    session.start(config)
-    report = Report(method.wording, quiet=wanted["quiet"])
-    report.line(header(method, config, dataset))
-    report.line(note)
+    session.start(plan.config)
+    report = Report(plan.method.wording, quiet=wanted["quiet"])
+    report.line(header(plan))
     train(
-        method,
-        dataset.to(device),
+        plan.method,
+        plan.dataset.to(device),
         session,
-        progress,
-        epochs=config["training"]["epochs"],
-        batch_size=config["training"]["batch_size"],
-        seed=config["model"]["seed"],
+        plan.progress,
+        epochs=plan.config["training"]["epochs"],
+        batch_size=plan.config["training"]["batch_size"],
+        seed=plan.config["model"]["seed"],
         log_every=wanted["log_every"],
         report=report,
     )
-    report.line(f"Done: {progress.epoch} epochs in {session.directory}.")
+    report.line(f"Done: {session.directory} is trained to epoch {plan.progress.epoch}.")
+
+
+def continued(session: Session, given: dict[str, Any], device: torch.device) -> Plan:
+    """The run in a directory, from where it stands."""
+    config = session.config()
+    refuse_contradictions(session, config, given)
+    dataset = same_dataset(config["training"], given.get("data_dir"))
+    config["training"]["epochs"] = given.get("epochs", config["training"]["epochs"])
+    method = session.build().to(device)
+    progress = session.restore(method)
+    where = f"epoch {progress.epoch + 1}, batch {progress.step + 1}"
+    note = f"continuing {session.directory} from {where}"
+    return Plan(method, dataset, config, progress, note)
+
+
+def fresh(method_name: str, session: Session, given: dict[str, Any], device: torch.device) -> Plan:
+    """A new run, or one that takes over the autoencoder of a run by another method."""
+    wanted = DEFAULTS | given
+    parent = find_parent(session, method_name)
+    model = {key: wanted[key] for key in FIXED_MODEL}
+    if parent:
+        theirs = {key: parent.config()["model"][key] for key in INHERITED}
+        refuse_contradictions(parent, {"model": theirs}, given)
+        model |= theirs
+    model["precision"] = choose_precision(wanted["precision"], device)
+    dataset = find_dataset(wanted["dataset"], wanted["data_dir"])
+    steps_per_epoch(dataset, wanted["batch_size"])  # or complain before anything is written
+    method = METHODS[method_name](**model).to(device)
+    note = f"a new run in {session.directory}"
+    if parent:
+        parent.load_weights(method, strict=False)
+        name = parent.config()["method"]
+        if parent.directory == session.directory:
+            session.archive(name)
+        note += f", from the autoencoder trained by mnist-{name}.py, now in "
+        note += f"{session.directory / name}; the rest starts fresh"
+    return Plan(method, dataset, describe(method, dataset, wanted), Progress(), note)
 
 
 def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[str, Any]) -> None:
@@ -103,7 +120,7 @@ def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[
     """
     saved = config["model"] | config.get("training", {})
     for key in (*FIXED_MODEL, *FIXED_TRAINING):
-        if key not in given or key not in saved or given[key] in (saved[key], "auto"):
+        if key not in given or key not in saved or given[key] == saved[key]:
             continue
         if key == "labels":
             raise Problem(
@@ -217,9 +234,10 @@ def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> d
     }
 
 
-def header(method: Method, config: dict[str, Any], dataset: data.Dataset) -> str:
+def header(plan: Plan) -> str:
     """What is about to be trained, in a few lines."""
-    model, training = config["model"], config["training"]
+    method, dataset = plan.method, plan.dataset
+    model, training = plan.config["model"], plan.config["training"]
     told = "the digit goes to every network" if model["labels"] else "no labels"
     weights = sum(p.numel() for p in method.parameters())
     threads = f", {torch.get_num_threads()} threads" if method.device.type == "cpu" else ""
@@ -230,5 +248,6 @@ def header(method: Method, config: dict[str, Any], dataset: data.Dataset) -> str
         f"{len(dataset.test):,} test images\n"
         f"epochs: {training['epochs']}, batch size {training['batch_size']}, "
         f"learning rate {model['lr']}, seed {model['seed']}; "
-        f"{method.device.type}{threads}, {model['precision']}"
+        f"{method.device.type}{threads}, {model['precision']}\n"
+        f"{plan.note}"
     )

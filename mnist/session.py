@@ -123,7 +123,7 @@ class Session:
 
         With `strict` false, networks that the checkpoint lacks keep what they have.
         """
-        path = self.newest() / "weights.safetensors"
+        path = self.require_latest() / "weights.safetensors"
         weights = read_tensors(path)
         expected = method.state_dict()
         for name, tensor in expected.items():
@@ -151,7 +151,7 @@ class Session:
     def restore(self, method: Method) -> Progress:
         """Put a method back where the newest checkpoint left it; say where that was."""
         self.load_weights(method)
-        folder = self.newest()
+        folder = self.require_latest()
         state = read_tensors(folder / "trainer.safetensors")
         saved = read_json(folder / "progress.json")
         try:

@@ -150,7 +150,7 @@ def test_no_run(tmp_path):
     empty = Session(tmp_path / "empty")
     empty.start({})
     with pytest.raises(Problem, match="no checkpoint in"):
-        empty.newest()
+        empty.require_latest()
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

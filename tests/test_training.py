@@ -40,7 +40,7 @@ def go(method, dataset, session, progress, epochs=3, **changes):
 
 
 def weights_and_state(session):
-    folder = session.newest()
+    folder = session.require_latest()
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
