@@ -107,12 +107,23 @@ class Session:
         """The newest checkpoint, or None."""
         return max(self.checkpoints.glob("step-*"), default=None)
 
+    def require_latest(self) -> Path:
+        """The newest checkpoint.
+
+        Raises:
+            Problem: there is none.
+        """
+        latest = self.latest()
+        if latest is None:
+            raise Problem(f"no checkpoint in {self.checkpoints}: train the run first")
+        return latest
+
     def build(self) -> Method:
         """The method that the saved configuration describes, with fresh weights."""
         config = self.config()
         try:
             return METHODS[config["method"]](**config["model"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise Problem(
                 f"{self.directory / 'config.json'} does not describe a run of this version "
                 f"({error}): use the version that wrote it"
@@ -126,27 +137,20 @@ class Session:
         path = self.require_latest() / "weights.safetensors"
         weights = read_tensors(path)
         expected = method.state_dict()
-        for name, tensor in expected.items():
-            if name not in weights:
-                if strict:
-                    raise Problem(f"{path} lacks {name}: it is of another kind of run")
-            elif weights[name].shape != tensor.shape:
-                raise Problem(
-                    f"{path} has {name} of shape {tuple(weights[name].shape)} where "
-                    f"{tuple(tensor.shape)} was expected: it is of another kind of run"
-                )
+        odd = weights.keys() ^ expected.keys() if strict else weights.keys() - expected.keys()
+        odd |= {
+            n for n in weights.keys() & expected.keys() if weights[n].shape != expected[n].shape
+        }
+        if odd:
+            name = min(odd)
+            there, wanted = (
+                f"of shape {tuple(tensors[name].shape)}" if name in tensors else "absent"
+                for tensors in (weights, expected)
+            )
+            raise Problem(
+                f"{path} is of another kind of run: {name} is {there}, {wanted} was expected"
+            )
         method.load_state_dict(weights, strict=strict)
-
-    def newest(self) -> Path:
-        """The newest checkpoint.
-
-        Raises:
-            Problem: there is none.
-        """
-        latest = self.latest()
-        if latest is None:
-            raise Problem(f"no checkpoint in {self.checkpoints}: train the run first")
-        return latest
 
     def restore(self, method: Method) -> Progress:
         """Put a method back where the newest checkpoint left it; say where that was."""
@@ -220,11 +224,12 @@ class Session:
     def archive(self, name: str) -> Session:
         """Move the run in this directory into a sub-directory, making room for another.
 
-        The checkpoints go last: until they have, the run is still found where it was.
+        Stopped half-way it can be done again: the configuration is copied first and the
+        checkpoints go last, so that they are always beside one.
         """
         target = Session(self.directory / name)
-        target.directory.mkdir(exist_ok=True)
-        for item in ("samples", "metrics.csv", "config.json", "checkpoints"):
+        target.start(self.config())
+        for item in ("samples", "metrics.csv", "checkpoints"):
             if (self.directory / item).exists():
                 (self.directory / item).rename(target.directory / item)
         flush(self.directory)

@@ -125,7 +125,15 @@ def test_weights_of_another_shape_are_named(saved):
     config = json.loads((session.directory / "config.json").read_text())
     config["model"]["feature_size"] = 5
     session.start(config)
-    with pytest.raises(Problem, match="of shape"):
+    with pytest.raises(Problem, match=r"of shape \(8, 13\), of shape \(8, 15\) was expected"):
+        session.load_weights(session.build())
+
+
+def test_weights_of_another_network_are_named(saved):
+    session, method, _ = saved
+    config = session.config() | {"method": "aae" if method.name == "sae" else "sae"}
+    session.start(config | {"model": {k: method.config[k] for k in SMALL}})
+    with pytest.raises(Problem, match=r"discriminator.* absent"):
         session.load_weights(session.build())
 
 
@@ -170,7 +178,7 @@ def test_archiving_keeps_a_run_whole_even_if_it_stops_half_way(saved):
     archived.restore(twin)
     assert same_weights(method, twin)
     assert {p.name for p in half.iterdir()} == {"metrics.csv", "config.json", "checkpoints"}
-    assert [p.name for p in session.directory.iterdir()] == ["sae"]
+    assert {p.name for p in session.directory.iterdir()} == {"config.json", "sae"}
 
 
 def test_loading_never_unpickles(saved, monkeypatch):
