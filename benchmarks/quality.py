@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from judge import judge
+from machine import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -132,7 +133,7 @@ def main() -> None:
         for seed in arguments.seeds
         for size in arguments.feature_sizes
     }
-    print(table(rows), explain(dataset, accuracy), sep="\n\n")
+    print(f"Evaluated on {machine()}.", table(rows), explain(dataset, accuracy), sep="\n\n")
 
 
 if __name__ == "__main__":

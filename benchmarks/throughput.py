@@ -11,7 +11,6 @@ example: MNIST_DATA_DIR=... python benchmarks/throughput.py
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import machine
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -140,15 +140,6 @@ def flops_per_image() -> float:
     return counter.get_total_flops() / BATCH
 
 
-def processor() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="epochs timed of each (default: 5)")
@@ -158,7 +149,7 @@ def main() -> None:
     work = flops_per_image()
     fp32_peak, bf16_peak = matmul_gflops(torch.float32), matmul_gflops(torch.bfloat16)
 
-    print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(machine())
     print(f"AAE, default settings, batch {BATCH}, {work / 1e6:.2f} MFLOP per image")
     print(f"one epoch of {len(train):,} images, {repeats} times in turn after {WARM_UP} steps each")
     print(f"matrix multiply, 2048²: fp32 {fp32_peak:.0f} GFLOP/s, bf16 {bf16_peak:.0f} GFLOP/s\n")
