@@ -25,10 +25,14 @@ sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
 from mnist import metrics  # noqa: E402
+from mnist.cli import DEFAULTS  # noqa: E402
 from mnist.data import Dataset, Digits, load_dataset  # noqa: E402
+from mnist.launch import FIXED_MODEL  # noqa: E402
+from mnist.methods import METHODS  # noqa: E402
 from mnist.run import Run  # noqa: E402
 
 DECODINGS = 10_000
+BATCH = DEFAULTS["batch_size"]
 COLUMNS = {  # in a run's numbers -> in the table
     "mse": ("test MSE", ".4f"),
     "ks_test": ("worst KS, test", ".3f"),
@@ -81,8 +85,13 @@ def numbers(size: int, seed: int, runs: Path, dataset: Dataset) -> dict[str, flo
         script = [sys.executable, str(ROOT / "mnist-aae.py"), "--quiet", "--dataset", "mnist"]
         flags = ["--feature-size", size, "--seed", seed, "--ckpt-dir", directory]
         print(f"training size {size}, seed {seed} ...", file=sys.stderr, flush=True)
-        subprocess.run([*script, *map(str, flags)], check=True)
-        kept.write_text(json.dumps(evaluate(mnist.load(directory), dataset)) + "\n")
+        subprocess.run([*script, *map(str, flags)], check=True, stdout=sys.stderr)
+    run = mnist.load(directory)
+    default = METHODS["aae"](**{key: run.config["model"][key] for key in FIXED_MODEL}).config
+    if run.config["model"] != default or run.config["training"]["batch_size"] != BATCH:
+        sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
+    if not kept.exists():
+        kept.write_text(json.dumps(evaluate(run, dataset)) + "\n")
     return json.loads(kept.read_text())
 
 

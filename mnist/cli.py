@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from mnist import __version__
@@ -31,7 +32,7 @@ DEFAULTS = {
     "log_every": 100,
     "quiet": False,
 }
-EPOCHS = {"mnist": 30, "mnist-5k": 200}  # a small set needs more rounds for as many steps
+EPOCHS = {"mnist": 30, "mnist-5k": 200}  # a small set needs more rounds
 
 
 class Parser(argparse.ArgumentParser):
@@ -134,8 +135,8 @@ def main(parser: Parser, run: Callable[[dict], None]) -> None:
         run(arguments)
         sys.stdout.flush()
     except Exception as error:
-        if os.environ.get("MNIST_TRACEBACK"):
-            raise
+        if os.environ.get("MNIST_TRACEBACK") == "1":
+            traceback.print_exc()
         sys.exit(complain(parser.prog, error))
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped; what was saved is whole", file=sys.stderr)

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -153,8 +154,8 @@ def read_mnist_folder(folder: Path) -> Dataset:
     Raises:
         Problem: a file is missing, malformed, or not the published one.
     """
-    arrays = {}
-    for name, expected in MNIST_SHA256.items():
+    arrays, sums = {}, {}
+    for name in MNIST_SHA256:
         path = find_idx(folder, name)
         if path is None:
             raise Problem(
@@ -163,15 +164,22 @@ def read_mnist_folder(folder: Path) -> Dataset:
             )
         content = read_bytes(path)
         arrays[name] = parse_idx(content, dimensions=3 if "images" in name else 1, path=path)
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise Problem(
-                f"{path} is not MNIST's {name}: its contents' SHA-256 does not start with "
-                f"{expected[:12]}; delete it, or name another folder with --data-dir"
-            )
-    parts = (
-        pair(arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"], folder)
+        sums[path] = (hashlib.sha256(content).hexdigest(), MNIST_SHA256[name])
+    parts = [
+        pair(
+            arrays[f"{part}-images-idx3-ubyte"],
+            arrays[f"{part}-labels-idx1-ubyte"],
+            f"{folder} ({part} files)",
+        )
         for part in ("train", "t10k")
-    )
+    ]
+    # Last, for what is wrong with a file says more than that something is.
+    for path, (actual, expected) in sums.items():
+        if actual != expected:
+            raise Problem(
+                f"{path} is not MNIST's: the SHA-256 of its contents starts with {actual[:12]}, "
+                f"not {expected[:12]}; delete it, or name another folder with --data-dir"
+            )
     return Dataset("mnist", *parts, source=str(folder))
 
 
@@ -183,6 +191,8 @@ def read_bytes(path: Path) -> bytes:
         raise Problem(
             f"{path} is a damaged gzip file ({error}): delete it and fetch it again"
         ) from error
+    except OSError as error:
+        raise Problem(f"cannot read {path} ({error.strerror}): see who may") from error
 
 
 def parse_idx(content: bytes, dimensions: int, path: Path) -> np.ndarray:
@@ -230,6 +240,8 @@ def pair(images: np.ndarray, labels: np.ndarray, where: object) -> Digits:
 def download_mnist(folder: Path) -> Path:
     """Fetch the four files into `folder/MNIST/raw`, whole or not at all; return that folder.
 
+    Over https; should torchvision try again without it, the SHA-256 of the contents protects.
+
     Raises:
         Unavailable: torchvision cannot be imported, or no mirror answered.
     """
@@ -261,7 +273,7 @@ def download_mnist(folder: Path) -> Path:
                 read_mnist_folder(partial)
                 partial.rename(target)
                 return target
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, HTTPException, Problem) as error:
                 failure = f"{mirror}: {first_line(error)}"
     finally:
         socket.setdefaulttimeout(default_timeout)

@@ -31,7 +31,7 @@ class Discriminator(nn.Module):
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits, positive where a style looks as if drawn from the prior.
 
-        style [B, N], labels int64 [B] -> [B, 1]; without labels, for every digit -> [B, 10].
+        style [B, N], labels int64 [B], 0 to 9 -> [B, 1]; without labels, for every digit, [B, 10].
         """
         logits = self.layers(style).float()
         if self.labels and labels is not None:

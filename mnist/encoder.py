@@ -14,7 +14,7 @@ class Encoder(nn.Module):
 
     The batch normalisation at its end has no scale or shift of its own to learn, so the style can
     neither collapse to a point nor run away, whatever the discriminator does: only the style's
-    *shape* is left to it (docs/LOG.md has what happens without).
+    *shape* is left to it (docs/LOG.md: without, the style collapsed).
 
     Args:
         feature_size: N, numbers in a style.

@@ -19,8 +19,9 @@ from mnist.training import steps_per_epoch, train
 # What a run is, from its first step to its last. To change one of these is to start another run.
 FIXED_MODEL = ("feature_size", "labels", "prior_std", "lr", "seed", "precision")
 FIXED_TRAINING = ("dataset", "batch_size")
-# What a run that starts from another's autoencoder has in common with it.
+# What a run that starts from another's autoencoder has in common with it, and its data set.
 INHERITED = ("feature_size", "labels", "prior_std", "hidden")
+AUTOMATIC = ("dataset", "device", "precision")  # whose "auto" is as if they were not given
 
 
 class Plan(NamedTuple):
@@ -31,6 +32,7 @@ class Plan(NamedTuple):
     config: dict[str, Any]
     progress: Progress
     note: str
+    parent: Session | None = None  # the run whose autoencoder it starts from
 
 
 def train_run(method_name: str, given: dict[str, Any]) -> None:
@@ -43,22 +45,31 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
     Raises:
         Problem: anything that its user can mend.
     """
-    given = {flag: value for flag, value in given.items() if value != "auto"}
+    given = {k: v for k, v in given.items() if not (k in AUTOMATIC and v == "auto")}
     wanted = DEFAULTS | given
     session = Session(wanted.get("ckpt_dir", f"mnist{wanted['feature_size']}.ckpt"))
     device = choose_device(wanted["device"])
     if session.latest() and session.config()["method"] == method_name:
-        plan = continued(session, given, device)
-        if plan.progress.epoch >= plan.config["training"]["epochs"]:
-            print(
-                f"{session.directory} is already trained to epoch {plan.progress.epoch}; "
+        config = session.config()
+        refuse_contradictions(session, config, given)
+        config["training"] |= {k: v for k, v in given.items() if k == "epochs"}
+        if session.epochs_done() >= config["training"]["epochs"]:
+            say = warn if wanted["quiet"] else print
+            say(
+                f"{session.directory} is already trained to epoch {session.epochs_done()}; "
                 "give a larger --epochs to go on"
             )
             return
+        plan = continued(session, config, device, wanted["data_dir"])
+        session.start(plan.config)
     else:
         plan = fresh(method_name, session, given, device)
+        if plan.parent and plan.parent.directory == session.directory:
+            session.archive(plan.parent.config()["method"])
+        session.start(plan.config)
+        if plan.parent:
+            session.save(plan.method, plan.progress)  # from here on the directory is the new run's
 
-    session.start(plan.config)
     report = Report(plan.method.wording, quiet=wanted["quiet"])
     report.line(header(plan))
     train(
@@ -75,12 +86,11 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
     report.line(f"Done: {session.directory} is trained to epoch {plan.progress.epoch}.")
 
 
-def continued(session: Session, given: dict[str, Any], device: torch.device) -> Plan:
+def continued(
+    session: Session, config: dict[str, Any], device: torch.device, data_dir: str | None
+) -> Plan:
     """The run in a directory, from where it stands."""
-    config = session.config()
-    refuse_contradictions(session, config, given)
-    dataset = same_dataset(config["training"], given.get("data_dir"))
-    config["training"]["epochs"] = given.get("epochs", config["training"]["epochs"])
+    dataset = same_dataset(config["training"], data_dir)
     method = session.build().to(device)
     progress = session.restore(method)
     where = f"epoch {progress.epoch + 1}, batch {progress.step + 1}"
@@ -89,27 +99,32 @@ def continued(session: Session, given: dict[str, Any], device: torch.device) -> 
 
 
 def fresh(method_name: str, session: Session, given: dict[str, Any], device: torch.device) -> Plan:
-    """A new run, or one that takes over the autoencoder of a run by another method."""
+    """A new run, or one that starts from the autoencoder of a run by another method."""
     wanted = DEFAULTS | given
-    parent = find_parent(session, method_name)
     model = {key: wanted[key] for key in FIXED_MODEL}
-    if parent:
-        theirs = {key: parent.config()["model"][key] for key in INHERITED}
-        refuse_contradictions(parent, {"model": theirs}, given)
-        model |= theirs
     model["precision"] = choose_precision(wanted["precision"], device)
-    dataset = find_dataset(wanted["dataset"], wanted["data_dir"])
+    parent = find_parent(session, method_name)
+    if parent is None:
+        dataset = find_dataset(wanted["dataset"], wanted["data_dir"])
+        note = f"a new run in {session.directory}"
+    else:
+        theirs = parent.config()
+        shared = {key: theirs["model"].get(key) for key in INHERITED}
+        training = {"dataset": theirs["training"].get("dataset")}
+        refuse_contradictions(parent, {"model": shared, "training": training}, given)
+        model |= shared
+        dataset = same_dataset(theirs["training"], wanted["data_dir"])
+        note = (
+            f"a new run in {session.directory}, from the autoencoder that "
+            f"mnist-{theirs['method']}.py trained to epoch {parent.epochs_done()}, now in "
+            f"{session.directory / theirs['method']}; the rest starts fresh"
+        )
     steps_per_epoch(dataset, wanted["batch_size"])  # or complain before anything is written
     method = METHODS[method_name](**model).to(device)
-    note = f"a new run in {session.directory}"
     if parent:
         parent.load_weights(method, strict=False)
-        name = parent.config()["method"]
-        if parent.directory == session.directory:
-            session.archive(name)
-        note += f", from the autoencoder trained by mnist-{name}.py, now in "
-        note += f"{session.directory / name}; the rest starts fresh"
-    return Plan(method, dataset, describe(method, dataset, wanted), Progress(), note)
+    config = describe(method, dataset, wanted)
+    return Plan(method, dataset, config, Progress(), note, parent)
 
 
 def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[str, Any]) -> None:
@@ -174,11 +189,11 @@ def same_dataset(training: dict[str, Any], data_dir: str | None) -> data.Dataset
     Raises:
         Problem: what is found by its name now is another.
     """
-    dataset = data.load_dataset(training["dataset"], data_dir)
-    if dataset.sha256 != training["dataset_sha256"]:
+    dataset = data.load_dataset(training.get("dataset"), data_dir)
+    if dataset.sha256 != training.get("dataset_sha256"):
         raise Problem(
-            f"{dataset.name} in {dataset.source} is not what this run was trained on (SHA-256 "
-            f"{dataset.sha256[:12]}… now, {training['dataset_sha256'][:12]}… then)"
+            f"{dataset.name} in {dataset.source} is not what the run was trained on: its SHA-256 "
+            f"is {dataset.sha256}, config.json has {training.get('dataset_sha256')}"
         )
     return dataset
 
@@ -204,8 +219,7 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> str:
     """ "fp32" or "bf16"; for "auto" bf16 on processors with instructions for it.
 
-    There it was measured faster (benchmarks/throughput.py). It is not on GPUs, where at these
-    sizes the time goes into starting kernels, of which bf16 only adds some.
+    There it was measured faster (benchmarks/throughput.py). On GPUs nobody has measured it yet.
     """
     if name != "auto":
         return name

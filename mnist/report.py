@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from torch import Tensor
 from tqdm import tqdm
 
+LOOK_EVERY = 10  # batches
 Wording = dict[str, tuple[str, str]]
 
 
@@ -43,7 +45,7 @@ class Report:
             desc=f"Epoch {epoch + 1}/{epochs}",
             initial=first,
             total=steps,
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left, {rate_fmt}{postfix}",
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
             unit=" batches",
             leave=False,
             dynamic_ncols=True,
@@ -51,13 +53,14 @@ class Report:
         ) as self.bar:
             yield from self.bar
 
+    def live(self, numbers: dict[str, Tensor]) -> None:
+        """This batch's losses, shown in the bar now and then: each look waits for the device."""
+        if self.bar is not None and not self.bar.disable and self.bar.n % LOOK_EVERY == 0:
+            losses = {name: n.item() for name, n in numbers.items() if name not in self.wording}
+            self.bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
+
     def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
         """Means over the epoch so far."""
-        if self.bar is not None:
-            live = {
-                name.split("_")[0]: value for name, value in numbers.items() if name in self.wording
-            }
-            self.bar.set_postfix({name: f"{value:.4f}" for name, value in live.items()})
         self.line(f"[Epoch {epoch} Batch {step}] Training: mse={numbers['mse']:.4f}")
 
     def training(self, epoch: int, numbers: dict[str, float]) -> None:
@@ -71,9 +74,11 @@ class Report:
         """Numbers about the test images, and the time: seconds an epoch, seconds to go."""
         self.line(f"[Epoch {epoch}] Validation:")
         self.numbers(numbers)
-        self.line(f"  Style: worst KS distance to the prior={numbers['ks']:.4f}")
+        self.line(
+            f"  Style: worst KS distance to the prior={numbers['ks']:.4f}; "
+            f"{seconds:.1f} s an epoch, {clock(left)} to go"
+        )
         self.line(f"  test images written to {picture}")
-        self.line(f"  {seconds:.1f} s an epoch, {clock(left)} to go")
 
     def numbers(self, numbers: dict[str, float]) -> None:
         for name, (who, what) in self.wording.items():

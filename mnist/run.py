@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mnist.data import CLASSES, SIDE
+from mnist.errors import Problem
 from mnist.prior import Gaussian
 from mnist.session import Session
 
@@ -35,7 +36,10 @@ class Run:
     def __init__(self, ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu"):
         session = Session(ckpt_dir)
         self.config: dict[str, Any] = session.config()
-        self.method = session.build().to(device)
+        try:
+            self.method = session.build().to(device)
+        except (AssertionError, RuntimeError) as error:
+            raise Problem(f"torch cannot use the device {device!r} here ({error})") from error
         session.load_weights(self.method)
         self.method.eval().requires_grad_(False)
         self.prior: Gaussian = self.method.prior
@@ -54,11 +58,7 @@ class Run:
         Raises:
             ValueError: another shape or type, or values outside these ranges.
         """
-        if not images.is_floating_point() or images.shape[1:] != (1, SIDE, SIDE):
-            raise ValueError(
-                f"images are {images.dtype} {tuple(images.shape)}; "
-                f"float32 [B, 1, {SIDE}, {SIDE}] in [0, 1] was expected"
-            )
+        check_tensor("images", images, torch.float32, (None, 1, SIDE, SIDE))
         if images.numel() and not (images.min() >= 0 and images.max() <= 1):
             raise ValueError("images have values outside [0, 1]: divide 8-bit pixels by 255")
         return self.method.encoder(images.to(self.device), self.check_labels(labels, len(images)))
@@ -77,11 +77,9 @@ class Run:
         Raises:
             ValueError: another shape or type, or digits outside this range.
         """
-        size = self.prior.feature_size
-        if not style.is_floating_point() or style.ndim != 2 or style.shape[1] != size:
-            raise ValueError(
-                f"styles are {style.dtype} {tuple(style.shape)}; float32 [B, {size}] was expected"
-            )
+        check_tensor("styles", style, torch.float32, (None, self.prior.feature_size))
+        if not torch.isfinite(style).all():
+            raise ValueError("styles have values that are NaN or infinite")
         labels = self.check_labels(labels, len(style))
         return self.method.decoder(style.to(self.device), labels).sigmoid()
 
@@ -96,10 +94,30 @@ class Run:
             return None
         if labels is None:
             raise ValueError("this run is told the digit: give labels, int64 [B]")
-        if labels.dtype != torch.int64 or labels.shape != (count,):
-            raise ValueError(
-                f"labels are {labels.dtype} {tuple(labels.shape)}; int64 [{count}] was expected"
-            )
+        check_tensor("labels", labels, torch.int64, (count,))
         if count and not (labels.min() >= 0 and labels.max() < CLASSES):
             raise ValueError(f"labels have values outside 0 to {CLASSES - 1}")
         return labels.to(self.device)
+
+
+def check_tensor(
+    name: str, value: object, dtype: torch.dtype, shape: tuple[int | None, ...]
+) -> None:
+    """Compare with a type and a shape, in which None is any size.
+
+    Raises:
+        ValueError: saying what it is and what was expected.
+    """
+    if isinstance(value, Tensor):
+        fits = value.ndim == len(shape) and all(
+            wanted in (size, None) for size, wanted in zip(value.shape, shape, strict=True)
+        )
+        if fits and value.dtype == dtype:
+            return
+        got = f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    else:
+        got = f"a {type(value).__name__}"
+    expected = ", ".join("B" if size is None else str(size) for size in shape)
+    raise ValueError(
+        f"{name} are {got}; a tensor {str(dtype).removeprefix('torch.')} [{expected}] was expected"
+    )

@@ -33,6 +33,7 @@ from mnist.methods import METHODS, Method
 
 FORMAT = 1  # of the run directory; a later one says so in config.json
 KEEP = 2  # checkpoints
+STEP = "step-" + 8 * "[0-9]"  # their names, which sort by the number of steps done
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Session:
             Problem: there is none, or it cannot be read.
         """
         path = self.directory / "config.json"
-        if not path.is_file():
+        if not path.is_file() and self.latest() is None:
             raise Problem(
                 f"no trained run in {self.directory}: train one first, as with "
                 f"./mnist-aae.py --ckpt-dir {self.directory}"
@@ -99,13 +100,16 @@ class Session:
             raise Problem(
                 f"{path} is of format {config.get('format')}; this version reads {FORMAT}"
             )
-        if config.get("method") not in METHODS:
+        if not isinstance(config.get("method"), str) or config["method"] not in METHODS:
             raise Problem(f"{path} names an unknown method {config.get('method')!r}")
+        for part in ("model", "training"):
+            if not isinstance(config.get(part), dict):
+                raise Problem(f"{path} is damaged: it has no {part!r}; restore it from a copy")
         return config
 
     def latest(self) -> Path | None:
         """The newest checkpoint, or None."""
-        return max(self.checkpoints.glob("step-*"), default=None)
+        return max(self.checkpoints.glob(STEP), default=None)
 
     def require_latest(self) -> Path:
         """The newest checkpoint.
@@ -151,6 +155,14 @@ class Session:
                 f"{path} is of another kind of run: {name} is {there}, {wanted} was expected"
             )
         method.load_state_dict(weights, strict=strict)
+
+    def epochs_done(self) -> int:
+        """How many epochs the newest checkpoint has behind it."""
+        path = self.require_latest() / "progress.json"
+        epoch = read_json(path).get("epoch")
+        if not isinstance(epoch, int):
+            raise Problem(f"cannot read {path} (no epoch in it)")
+        return epoch
 
     def restore(self, method: Method) -> Progress:
         """Put a method back where the newest checkpoint left it; say where that was."""
@@ -210,8 +222,8 @@ class Session:
 
                 table = pd.DataFrame(progress.rows)
                 write_durably(self.directory / "metrics.csv", table.to_csv(index=False))
-            for old in sorted(self.checkpoints.glob("step-*"))[:-KEEP]:
-                shutil.rmtree(old)
+            for old in sorted(self.checkpoints.glob(STEP))[:-KEEP]:
+                shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise Problem(
                 f"cannot save to {target} ({error.strerror}): make room or name another directory "
@@ -226,13 +238,26 @@ class Session:
 
         Stopped half-way it can be done again: the configuration is copied first and the
         checkpoints go last, so that they are always beside one.
+
+        Raises:
+            Problem: that sub-directory has a run already, or the disk refuses.
         """
         target = Session(self.directory / name)
+        if target.latest():
+            raise Problem(
+                f"{self.directory} is to move to {target.directory}, where another run is: "
+                "name another --ckpt-dir, or move that one away"
+            )
         target.start(self.config())
-        for item in ("samples", "metrics.csv", "checkpoints"):
-            if (self.directory / item).exists():
-                (self.directory / item).rename(target.directory / item)
-        flush(self.directory)
+        try:
+            for item in ("samples", "metrics.csv", "checkpoints"):
+                if (self.directory / item).exists():
+                    (self.directory / item).rename(target.directory / item)
+            flush(self.directory)
+        except OSError as error:
+            raise Problem(
+                f"cannot move {self.directory} to {target.directory} ({error.strerror})"
+            ) from error
         return target
 
 
@@ -242,11 +267,14 @@ class Session:
 def write_durably(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all, and return once it is on the disk."""
     partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with open(partial, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     flush(path.parent)
 
 

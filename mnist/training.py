@@ -1,7 +1,8 @@
-"""The training loop. It names no method: whatever has `step` and `validate` trains here."""
+"""The training loop. It names no method: whatever keeps the promises of `Method` trains here."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -55,7 +56,7 @@ def train(
     steps = steps_per_epoch(dataset, batch_size)
     with stop_signals() as signals:
         for epoch in range(progress.epoch, epochs):
-            began, first = time.perf_counter(), progress.step
+            first, began = progress.step, time.perf_counter()
             order = epoch_order(len(dataset.train), seed, epoch).to(dataset.train.images.device)
 
             for step in report.steps(first, steps, epoch, epochs):
@@ -64,6 +65,7 @@ def train(
                 # They stay on the device: looking at a number makes the host wait for it.
                 progress.history.append(torch.stack(list(numbers.values())))
                 progress.step += 1
+                report.live(numbers)
                 if progress.step % log_every == 0 or progress.step == steps or signals:
                     means = mean_numbers(progress, list(numbers), session)
                 if progress.step % log_every == 0:
@@ -71,12 +73,15 @@ def train(
                 if signals and progress.step < steps:
                     stop(signals[0], method, session, progress, epoch, steps)
 
+            trained = time.perf_counter()
             report.training(epoch + 1, means)
             validation = validate(method, dataset.test)
+            # The last step's own losses were of the weights before it.
+            refuse_non_finite(validation, f"after epoch {epoch + 1}", session)
             picture = session.directory / "samples" / f"epoch-{epoch + 1:03d}.png"
             write_samples(method, dataset.test, seed, picture)
             progress.finish_epoch(steps, means, validation)
-            seconds = (time.perf_counter() - began) * steps / (steps - first)
+            seconds = (trained - began) * steps / (steps - first) + time.perf_counter() - trained
             left = seconds * (epochs - epoch - 1)
             report.validation(epoch + 1, validation, str(picture), seconds, left)
             session.save(method, progress)
@@ -107,17 +112,28 @@ def mean_numbers(progress: Progress, names: list[str], session: Session) -> dict
         Diverged: one is not, and which at what step.
     """
     history = torch.stack(progress.history).cpu()
-    bad = torch.nonzero(~torch.isfinite(history))
+    bad = torch.nonzero(~torch.isfinite(history).all(1))
     if len(bad):
-        step, column = bad[0].tolist()
-        kept = session.latest()
-        raise Diverged(
-            f"{names[column]} became {history[step, column].item()} in epoch "
-            f"{progress.epoch + 1}, batch {step + 1}: "
-            + (f"the run is as it was in {kept}; " if kept else "nothing was saved yet; ")
-            + "try a smaller --lr in another --ckpt-dir"
-        )
+        step = int(bad[0])
+        numbers = dict(zip(names, history[step].tolist(), strict=True))
+        refuse_non_finite(numbers, f"in epoch {progress.epoch + 1}, batch {step + 1}", session)
     return dict(zip(names, history.double().mean(0).tolist(), strict=True))
+
+
+def refuse_non_finite(numbers: dict[str, float], when: str, session: Session) -> None:
+    """Stop a run whose numbers are no longer numbers.
+
+    Raises:
+        Diverged: one of them is NaN or infinite.
+    """
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            kept = session.latest()
+            raise Diverged(
+                f"{name} became {value} {when}: "
+                + (f"the run is as it was in {kept}; " if kept else "nothing was saved yet; ")
+                + "try a smaller --lr in another --ckpt-dir"
+            )
 
 
 @torch.no_grad()
@@ -197,8 +213,11 @@ def stop(
     """Save where the run stands, and end it.
 
     Raises:
-        Interrupted: always.
+        Interrupted: always, but
+        Diverged: where the step just done broke the weights.
     """
+    largest = {n: t.abs().max().item() for n, t in method.named_parameters()}
+    refuse_non_finite(largest, f"in epoch {epoch + 1}, batch {progress.step}", session)
     session.save(method, progress)
     raise Interrupted(
         f"stopped by {signal.Signals(signal_number).name} in epoch {epoch + 1}, "

@@ -41,6 +41,7 @@ def test_steps_return_finite_scalars_and_improve(method_name, tiny, labels, prec
     for each in numbers:
         assert all(v.ndim == 0 and torch.isfinite(v) and not v.requires_grad for v in each.values())
         assert each.keys() == numbers[0].keys()
+        assert each.keys() - method.wording.keys()  # its losses
     assert numbers[-1]["mse"] < 0.7 * numbers[0]["mse"]
     assert all(p.dtype == torch.float32 for p in method.parameters())
 

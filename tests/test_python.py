@@ -50,15 +50,22 @@ def test_config_is_the_saved_one(run):
 def test_wrong_arguments_are_named(run):
     images, labels, style = torch.rand(2, 1, 28, 28), torch.tensor([0, 9]), torch.zeros(2, 3)
     for bad, says in [
-        (torch.rand(2, 28, 28), r"\(2, 28, 28\)"),
+        (torch.rand(2, 28, 28), r"float32 \[2, 28, 28\]; .* \[B, 1, 28, 28\] was expected"),
+        (images.double(), "float64"),
+        (images.numpy(), "a ndarray"),
         ((255 * images).to(torch.uint8), "uint8"),
         (255 * images, "divide 8-bit pixels by 255"),
         (images * float("nan"), "outside"),
     ]:
         with pytest.raises(ValueError, match=says):
             run.encode(bad, labels)
-    with pytest.raises(ValueError, match=r"\(2, 5\)"):
-        run.decode(torch.zeros(2, 5), labels)
+    for bad, says in [
+        (torch.zeros(2, 5), r"\[2, 5\]"),
+        (style.double(), "float64"),
+        (style * float("nan"), "NaN"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            run.decode(bad, labels)
     if not run.config["model"]["labels"]:
         assert run.decode(style).shape == (2, 1, 28, 28)
         return
@@ -78,6 +85,12 @@ def test_no_run_is_named(tmp_path):
         mnist.load(tmp_path / "nothing")
 
 
+def test_a_device_that_is_not_there_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "to", lambda *_: torch.zeros(1).to("no such device"))
+    with pytest.raises(Problem, match="cannot use the device 'gpu'"):
+        mnist.load(tmp_path, device="gpu")
+
+
 def test_importing_the_package_is_instant():
     code = "import sys, mnist; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
@@ -94,5 +107,7 @@ def test_public_functions_are_documented_and_typed():
             ):
                 continue
             assert item.__doc__, name
-            hints = inspect.signature(item)
-            assert hints.return_annotation is not inspect.Signature.empty, name
+            signature = inspect.signature(item)
+            named = [p for p in signature.parameters.values() if p.name != "self"]
+            assert all(p.annotation is not p.empty for p in named), name
+            assert name == "__init__" or signature.return_annotation is not signature.empty, name

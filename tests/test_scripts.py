@@ -1,11 +1,18 @@
 """The scripts, run as a person runs them, on the 5,000 bundled images."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import pty
+import re
+import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 
 import pandas as pd
 import pytest
@@ -118,11 +125,11 @@ def one_line(text):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_continued_equals_undisturbed(run_script, interrupt_script, tmp_path, number):
-    flags = (*SHORT[:4], "--epochs", 3, "--log-every", 10, "--feature-size", 2)
+    flags = (*SHORT[:4], "--epochs", 3, "--log-every", 2, "--feature-size", 2)
     straight = run_script("mnist-aae.py", *flags, "--ckpt-dir", "straight")
     assert straight.returncode == 0, straight.stderr
     stopped = interrupt_script(
-        "mnist-aae.py", *flags, "--ckpt-dir", "stopped", after="[Epoch 2 Batch 10]", number=number
+        "mnist-aae.py", *flags, "--ckpt-dir", "stopped", after="[Epoch 2 Batch 2]", number=number
     )
     assert stopped.returncode == 128 + number
     assert "saved in stopped" in one_line(stopped.stderr)
@@ -143,14 +150,55 @@ def test_aae_goes_on_from_an_sae(run_script, tmp_path):
         "mnist-aae.py", "--dataset", "mnist-5k", "--epochs", 1, "--feature-size", 2, "--lr", "1e-9"
     )
     assert done.returncode == 0, done.stderr
-    assert "from the autoencoder trained by mnist-sae.py, now in mnist2.ckpt/sae" in done.stdout
+    assert "from the autoencoder that mnist-sae.py trained to epoch 1" in done.stdout
+    assert "now in mnist2.ckpt/sae" in done.stdout
     old, new = (
         safetensors.torch.load_file(max(p.glob("checkpoints/step-*")) / "weights.safetensors")
         for p in (tmp_path / "mnist2.ckpt" / "sae", tmp_path / "mnist2.ckpt")
     )
-    name = "decoder.layers.0.weight"
-    assert (old[name] - new[name]).abs().max() < 1e-6  # at that learning rate they hardly moved
+    learned = [name for name in old if name.endswith((".weight", ".bias"))]
+    assert len(learned) == 12  # three layers each of encoder and decoder
+    for name in learned:  # at that learning rate they hardly moved
+        assert (old[name] - new[name]).abs().max() < 1e-6, name
     assert any(key.startswith("discriminator.") for key in new)
+
+
+def test_an_aae_that_dies_at_once_is_still_on_its_sae(run_script, tmp_path):
+    assert run_script("mnist-sae.py", *SHORT, "--epochs", 1).returncode == 0
+    refused = run_script("mnist-aae.py", "--dataset", "mnist")
+    assert "--dataset mnist-5k, not mnist" in one_line(refused.stderr)
+    # As a kill between moving the SAE away and the first save leaves it.
+    run = tmp_path / "mnist4.ckpt"
+    (run / "sae").mkdir()
+    shutil.copy(run / "config.json", run / "sae")
+    (run / "checkpoints").rename(run / "sae" / "checkpoints")
+    assert run_script("mnist-aae.py", *SHORT, "--lr", "1e30").returncode == 3
+    start = safetensors.torch.load_file(run / "checkpoints/step-00000000/weights.safetensors")
+    sae = max((run / "sae" / "checkpoints").glob("step-*")) / "weights.safetensors"
+    for name, tensor in safetensors.torch.load_file(sae).items():
+        assert (start[name] == tensor).all(), name
+
+
+def test_a_terminal_shows_a_bar_with_losses_and_remaining_time(tmp_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 110, 0, 0))
+    flags = [*map(str, SHORT), "--ckpt-dir", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "mnist-aae.py"), *flags],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal is told
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+    os.close(ours)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "Epoch 2/2" in text
+    assert re.search(r"\d\d:\d\d left.*reconstruction=0\.\d+.*discriminator=.*adversarial=", text)
 
 
 def test_auto_says_why_it_takes_the_bundled_images(run_script, tmp_path):
@@ -203,8 +251,9 @@ def test_a_traceback_on_request(run_script):
     done = run_script(
         "mnist-aae.py", "--dataset", "mnist", "--data-dir", "/dev/null", MNIST_TRACEBACK="1"
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("mnist-aae.py: error: ")
 
 
 def test_divergence_ends_with_3(run_script, tmp_path):
@@ -216,7 +265,9 @@ def test_divergence_ends_with_3(run_script, tmp_path):
 
 @pytest.mark.full
 def test_an_epoch_on_the_full_set(run_script, tmp_path):
-    done = run_script("mnist-aae.py", "--epochs", 1, MNIST_DATA_DIR=os.environ["MNIST_DATA_DIR"])
+    done = run_script(
+        "mnist-aae.py", "--epochs", 1, MNIST_DATA_DIR=os.path.abspath(os.environ["MNIST_DATA_DIR"])
+    )
     assert done.returncode == 0, done.stderr
     assert "60,000 training and 10,000 test images" in done.stdout
     numbers = pd.read_csv(tmp_path / "mnist4.ckpt" / "metrics.csv").iloc[0]

@@ -142,6 +142,8 @@ def test_weights_of_another_network_are_named(saved):
     [
         ({"format": 99}, "format 99"),
         ({"method": "gan"}, "unknown method 'gan'"),
+        ({"method": ["sae"]}, "unknown method"),
+        ({"training": None}, "has no 'training'"),
         ({"model": {"size": 4}}, "config.json does not describe"),
     ],
 )
@@ -157,6 +159,8 @@ def test_no_run(tmp_path):
         Session(tmp_path / "nowhere").config()
     empty = Session(tmp_path / "empty")
     empty.start({})
+    with pytest.raises(Problem, match="format None"):
+        empty.config()
     with pytest.raises(Problem, match="no checkpoint in"):
         empty.require_latest()
 
@@ -179,6 +183,42 @@ def test_archiving_keeps_a_run_whole_even_if_it_stops_half_way(saved):
     assert same_weights(method, twin)
     assert {p.name for p in half.iterdir()} == {"metrics.csv", "config.json", "checkpoints"}
     assert {p.name for p in session.directory.iterdir()} == {"config.json", "sae"}
+
+
+def test_archiving_overwrites_no_run(saved):
+    session, method, progress = saved
+    archived = session.archive("sae")
+    kept = archived.require_latest().stat().st_mtime_ns
+    session.save(method, progress)
+    with pytest.raises(Problem, match="where another run is"):
+        session.archive("sae")
+    assert archived.require_latest().stat().st_mtime_ns == kept
+
+
+def test_a_checkpoint_without_its_config_is_no_missing_run(saved):
+    session, _, _ = saved
+    (session.directory / "config.json").unlink()
+    with pytest.raises(Problem, match=r"cannot read .*config.json"):
+        session.config()
+
+
+def test_a_checkpoint_set_aside_is_not_the_newest(saved):
+    session, _, _ = saved
+    newest = session.latest()
+    newest.rename(newest.with_name(newest.name + ".damaged"))
+    assert session.latest().name == "step-00000003"
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("before")
+
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        module.write_durably(tmp_path / "file", "after")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("file", "before")]
 
 
 def test_loading_never_unpickles(saved, monkeypatch):

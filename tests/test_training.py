@@ -66,11 +66,16 @@ def test_stopping_at_any_step_changes_nothing(tmp_path, tiny, method_name, calls
     assert (stopped.directory / csv).read_bytes() == (straight.directory / csv).read_bytes()
 
 
-def test_handlers_are_put_back(tmp_path, tiny):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_handlers_are_put_back(tmp_path, tiny, number):
+    before = signal.getsignal(number)
     method, session = start(tmp_path, "sae")
     go(method, tiny, session, Progress(), epochs=1)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
+    method.step = StopAfter(method, 1, number)
+    with pytest.raises(Interrupted):
+        go(method, tiny, session, Progress())
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -93,6 +98,34 @@ def test_divergence_names_the_loss_and_keeps_the_last_checkpoint(tmp_path, tiny,
     assert caught.value.exit_code == 3
     assert str(session.latest()) in str(caught.value)
     assert weights_and_state(session) == kept
+
+
+def test_an_epoch_that_ends_broken_is_not_saved(tmp_path, tiny):
+    """One step an epoch: its loss is of the weights before it, which were still good."""
+    method, session = start(tmp_path, "sae")
+    go(method, tiny, session, Progress(), epochs=1, batch_size=60)
+    kept = weights_and_state(session)
+    method.players["autoencoder"].lr = 1e30
+    progress = session.restore(method)
+    with pytest.raises(Diverged, match=r"mse became .* after epoch 2"):
+        go(method, tiny, session, progress, epochs=1000, batch_size=60)
+    assert weights_and_state(session) == kept
+
+
+def test_a_stop_right_after_a_broken_step_saves_nothing(tmp_path, tiny):
+    method, session = start(tmp_path, "sae")
+    step = method.step
+
+    def break_and_stop(*arguments):
+        numbers = step(*arguments)
+        method.decoder.layers[0].weight.data.fill_(float("nan"))
+        os.kill(os.getpid(), signal.SIGINT)
+        return numbers
+
+    method.step = break_and_stop
+    with pytest.raises(Diverged, match="decoder"):
+        go(method, tiny, session, Progress())
+    assert session.latest() is None
 
 
 def test_a_batch_larger_than_the_data(tmp_path, tiny):

@@ -90,12 +90,13 @@ class Method(nn.Module, ABC):
             progress: how much of the training is done, from 0 to 1.
 
         Returns:
-            Losses and other numbers about this batch, as detached scalars on the device.
+            Losses and other numbers about this batch, "mse" among them, as detached scalars on
+            the device; those that `wording` does not name are taken for losses.
         """
 
     @abstractmethod
     def validate(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
-        """Numbers about images not trained on, whose styles [B, N] are given."""
+        """Numbers about images not trained on, "mse" among them; their styles [B, N] are given."""
 
     @property
     def device(self) -> torch.device:
