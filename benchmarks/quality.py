@@ -123,7 +123,7 @@ def explain(dataset: Dataset, accuracy: float) -> str:
   test images and over the training images.
 - *std*: of a style dimension over the test images, as a multiple of the prior's.
 - *leakage*: how often a multi-layer perceptron, trained on the training images' styles, reads the
-  digit off a test image's style; chance is {chance:.1%}.
+  digit off a test image's style; chance is {chance:.2%}.
 - *agreement*: how often the digit asked for is what a classifier reads in {DECODINGS:,} decodings
   of styles from the prior; it reads {accuracy:.2%} of the real test images correctly, and had no
   part in the training."""
