@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import SMALL
 
+from mnist.data import epoch_order, load_dataset
 from mnist.methods import METHODS
 from mnist.methods.base import cosine
 from mnist.metrics import ks_distance
@@ -86,14 +87,18 @@ def test_validation_needs_no_gradient_and_changes_nothing(method_name, tiny):
         assert torch.equal(weights, before[name])
 
 
-def test_adversarial_pressure_makes_styles_gaussian(tiny):
-    """Images of two kinds: reconstruction alone keeps two clumps, the adversary fills the gap."""
-    batch = tiny.train.batch(torch.nonzero((tiny.train.labels % 8) < 2)[:, 0])
+def test_the_adversary_makes_every_digits_styles_gaussian():
+    """Worst KS of a digit: measured 0.59 to 0.80 for SAE, 0.08 to 0.16 for AAE over four seeds."""
+    train = load_dataset("mnist-5k").train
+    everything = train.batch(slice(None))
     ks = {}
     for name in ("sae", "aae"):
-        method = METHODS[name](**SMALL | {"lr": 0.01, "feature_size": 1, "labels": False})
-        for step in range(600):
-            method.step(batch, progress=0.5 * step / 600)
-        style = method.eval().encoder(*batch).detach()
-        ks[name] = ks_distance(style, method.prior.cdf).item()
-    assert ks["aae"] < 0.7 * ks["sae"], ks
+        model = SMALL | {"lr": 3e-3, "feature_size": 2, "hidden": [128, 64]}
+        method = METHODS[name](**model)
+        for step in range(300):
+            chosen = epoch_order(4000, 0, step // 40)[step % 40 * 100 :][:100]
+            method.step(train.batch(chosen), step / 300)
+        style = method.eval().encoder(*everything).detach()
+        of_digit = [style[everything.labels == digit] for digit in range(10)]
+        ks[name] = max(ks_distance(each, method.prior.cdf).max().item() for each in of_digit)
+    assert ks["aae"] < 0.3 < ks["sae"], ks
