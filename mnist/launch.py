@@ -56,8 +56,8 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
         if session.epochs_done() >= config["training"]["epochs"]:
             say = warn if wanted["quiet"] else print
             say(
-                f"{session.directory} is already trained to epoch {session.epochs_done()}; "
-                "give a larger --epochs to go on"
+                f"{session.directory} (on {config['training'].get('dataset')}) is already trained "
+                f"to epoch {session.epochs_done()}; give a larger --epochs to go on"
             )
             return
         plan = continued(session, config, device, wanted["data_dir"])
