@@ -133,7 +133,7 @@ def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[
     Raises:
         Problem: naming the flag and both values.
     """
-    saved = config["model"] | config.get("training", {})
+    saved = config["model"] | config["training"]
     for key in (*FIXED_MODEL, *FIXED_TRAINING):
         if key not in given or key not in saved or given[key] == saved[key]:
             continue

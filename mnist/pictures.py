@@ -69,14 +69,13 @@ def training_samples(
     each_style = styles.repeat(len(digits), 1)
     each_digit = digits.repeat_interleave(len(styles))
     written = decode(each_style, each_digit)
-    below = "every digit in 20 styles drawn from the prior, a style to a column"
+    what = "every digit in {} styles drawn from the prior, a style to a column"
+    if not labels:
+        what = "decodings of {} styles drawn from the prior"
     return sheet(
         [
             ("test images, and below them their reconstructions", grid([batch.images, rebuilt])),
-            (
-                below if labels else "decodings of 20 styles drawn from the prior",
-                grid(written.split(len(styles))),
-            ),
+            (what.format(len(styles)), grid(written.split(len(styles)))),
         ]
     )
 

@@ -46,7 +46,6 @@ class Report:
             initial=first,
             total=steps,
             bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
-            unit=" batches",
             leave=False,
             dynamic_ncols=True,
             disable=self.quiet or not sys.stderr.isatty(),
@@ -81,6 +80,7 @@ class Report:
         self.line(f"  test images written to {picture}")
 
     def numbers(self, numbers: dict[str, float]) -> None:
+        """Those numbers that the method has words for, a line each."""
         for name, (who, what) in self.wording.items():
             if name in numbers:
                 self.line(f"  {who}: {what}={numbers[name]:.4f}")

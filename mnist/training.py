@@ -71,7 +71,7 @@ def train(
                 if progress.step % log_every == 0:
                     report.batch(epoch + 1, progress.step, means)
                 if signals and progress.step < steps:
-                    stop(signals[0], method, session, progress, epoch, steps)
+                    stop(signals[0], method, session, progress, steps)
 
             trained = time.perf_counter()
             report.training(epoch + 1, means)
@@ -87,7 +87,7 @@ def train(
             session.save(method, progress)
             report.line("Model parameters and trainer state saved.")
             if signals and progress.epoch < epochs:
-                stop(signals[0], method, session, progress, epoch + 1, steps)
+                stop(signals[0], method, session, progress, steps)
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
@@ -207,7 +207,6 @@ def stop(
     method: Method,
     session: Session,
     progress: Progress,
-    epoch: int,
     steps: int,
 ) -> None:
     """Save where the run stands, and end it.
@@ -217,11 +216,11 @@ def stop(
         Diverged: where the step just done broke the weights.
     """
     largest = {n: t.abs().max().item() for n, t in method.named_parameters()}
-    refuse_non_finite(largest, f"in epoch {epoch + 1}, batch {progress.step}", session)
+    where = f"in epoch {progress.epoch + 1}, batch {progress.step}"
+    refuse_non_finite(largest, where, session)
     session.save(method, progress)
     raise Interrupted(
-        f"stopped by {signal.Signals(signal_number).name} in epoch {epoch + 1}, "
-        f"batch {progress.step} of {steps}: saved in {session.directory}; "
-        "the same command goes on from there",
+        f"stopped by {signal.Signals(signal_number).name} {where} of {steps}: "
+        f"saved in {session.directory}; the same command goes on from there",
         signal_number,
     )
