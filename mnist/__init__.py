@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mnist.run import Run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:

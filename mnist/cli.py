@@ -13,8 +13,10 @@ from mnist import __version__
 from mnist.errors import Interrupted, Problem
 
 EXIT_CODES = """\
-exit codes: 0 done; 2 something to mend, said in one line; 3 a loss became NaN or infinite;
-130/143 stopped by Ctrl-C/SIGTERM, with the run saved. MNIST_TRACEBACK=1 shows where it failed."""
+exit codes: 0 done; 2 something to mend, said in one line; 3 a loss or gradient became NaN or
+infinite; 4 the run's directory cannot be written, or has no whole checkpoint any more;
+129/130/143 stopped by SIGHUP/Ctrl-C/SIGTERM, with the run saved. SIGUSR1 saves, and training goes
+on. MNIST_TRACEBACK=1 shows where it failed."""
 
 # Each default stands here and nowhere else; a flag that was not given is absent from the parsed
 # arguments, so that a continued run can tell it from one that contradicts it.
@@ -30,6 +32,9 @@ DEFAULTS = {
     "device": "auto",
     "precision": "auto",
     "log_every": 100,
+    "save_every": None,
+    "keep": 2,
+    "deterministic": False,
     "quiet": False,
 }
 # A small set needs more rounds, up to where it is only learnt by heart (docs/LOG.md).
@@ -93,6 +98,18 @@ def training_parser(doc: str) -> Parser:
         action="store_false",
     )
     add("--log-every", "batches between two lines", type=whole_number(1), metavar="K")
+    add(
+        "--save-every",
+        "steps between two checkpoints, besides the one at each epoch's end",
+        type=whole_number(1),
+        metavar="K",
+    )
+    add("--keep", "checkpoints kept, the newest ones", type=whole_number(1), metavar="K")
+    add(
+        "--deterministic",
+        "the same bits on every run on a GPU too, if more slowly; on a CPU they are so anyway",
+        action="store_true",
+    )
     add("--quiet", "say nothing but warnings and errors", action="store_true")
     parser.add_argument("--version", action="version", version=f"mnist-style {__version__}")
     return parser

@@ -8,9 +8,15 @@ class Problem(Exception):
 
 
 class Diverged(Problem):
-    """A loss became NaN or infinite."""
+    """A loss or a gradient became NaN or infinite."""
 
     exit_code = 3
+
+
+class StorageFailed(Problem):
+    """The run directory can no longer be written, or holds no whole checkpoint any more."""
+
+    exit_code = 4
 
 
 class Interrupted(Problem):

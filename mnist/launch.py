@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import platform
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -9,11 +11,12 @@ from typing import Any, NamedTuple
 import torch
 
 from mnist import __version__, data
+from mnist.checkpoint import Checkpoint, Progress
 from mnist.cli import DEFAULTS, EPOCHS, warn
 from mnist.errors import Problem
 from mnist.methods import METHODS, Method
 from mnist.report import Report
-from mnist.session import FORMAT, Progress, Session
+from mnist.session import Session
 from mnist.training import steps_per_epoch, train
 
 # What a run is, from its first step to its last. To change one of these is to start another run.
@@ -32,7 +35,7 @@ class Plan(NamedTuple):
     config: dict[str, Any]
     progress: Progress
     note: str
-    parent: Session | None = None  # the run whose autoencoder it starts from
+    parent: Checkpoint | None = None  # the run whose autoencoder it starts from
 
 
 def train_run(method_name: str, given: dict[str, Any]) -> None:
@@ -47,84 +50,118 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
     """
     given = {k: v for k, v in given.items() if not (k in AUTOMATIC and v == "auto")}
     wanted = DEFAULTS | given
-    session = Session(wanted.get("ckpt_dir", f"mnist{wanted['feature_size']}.ckpt"))
+    directory = wanted.get("ckpt_dir", f"mnist{wanted['feature_size']}.ckpt")
     device = choose_device(wanted["device"])
-    if session.latest() and session.config()["method"] == method_name:
-        config = session.config()
-        refuse_contradictions(session, config, given)
-        config["training"] |= {k: v for k, v in given.items() if k == "epochs"}
-        if session.epochs_done() >= config["training"]["epochs"]:
-            say = warn if wanted["quiet"] else print
-            say(
-                f"{session.directory} (on {config['training'].get('dataset')}) is already trained "
-                f"to epoch {session.epochs_done()}; give a larger --epochs to go on"
-            )
-            return
-        plan = continued(session, config, device, wanted["data_dir"])
-        session.start(plan.config)
-    else:
-        plan = fresh(method_name, session, given, device)
-        if plan.parent and plan.parent.directory == session.directory:
-            session.archive(plan.parent.config()["method"])
-        session.start(plan.config)
+    with Session(directory, wanted["keep"]) as session:
+        if session.directory.exists():
+            session.lock()  # or stop here: no two runs write to a directory
+        there = session.newest()
+        if there and there.damaged:
+            warn(say_damage(there))
+            session.set_aside(there.damaged)
+        if there and there.config["method"] == method_name:
+            refuse_contradictions(session, there.config, given)
+            if there.epoch >= given.get("epochs", there.config["training"]["epochs"]):
+                session.start(there.config, there.progress["rows"])
+                say = warn if wanted["quiet"] else print
+                say(
+                    f"{session.directory} (on {there.config['training']['dataset']}) is already "
+                    f"trained to epoch {there.epoch}; give a larger --epochs to go on"
+                )
+                return
+            plan = continued(session, there, given, device)
+        else:
+            plan = fresh(method_name, session, there, given, device)
+        if there and plan.parent:
+            session.archive(there.config["method"])
+        session.start(plan.config, plan.progress.rows)
+        if not there and session.folders():
+            raise Problem(f"another process has begun a run in {session.directory} meanwhile")
         if plan.parent:
             session.save(plan.method, plan.progress)  # from here on the directory is the new run's
 
-    report = Report(plan.method.wording, quiet=wanted["quiet"])
-    report.line(header(plan))
-    train(
-        plan.method,
-        plan.dataset.to(device),
-        session,
-        plan.progress,
-        epochs=plan.config["training"]["epochs"],
-        batch_size=plan.config["training"]["batch_size"],
-        seed=plan.config["model"]["seed"],
-        log_every=wanted["log_every"],
-        report=report,
-    )
+        report = Report(plan.method.wording, quiet=wanted["quiet"])
+        report.line(header(plan))
+        training = plan.config["training"]
+        train(
+            plan.method,
+            plan.dataset.to(device),
+            session,
+            plan.progress,
+            epochs=training["epochs"],
+            batch_size=training["batch_size"],
+            seed=plan.config["model"]["seed"],
+            log_every=wanted["log_every"],
+            save_every=wanted["save_every"],
+            report=report,
+        )
     report.line(f"Done: {session.directory} is trained to epoch {plan.progress.epoch}.")
 
 
 def continued(
-    session: Session, config: dict[str, Any], device: torch.device, data_dir: str | None
+    session: Session, checkpoint: Checkpoint, given: dict[str, Any], device: torch.device
 ) -> Plan:
     """The run in a directory, from where it stands."""
-    dataset = same_dataset(config["training"], data_dir)
-    method = session.build().to(device)
-    progress = session.restore(method)
+    config = copy.deepcopy(checkpoint.config)
+    config["training"] |= {k: v for k, v in given.items() if k in ("epochs", "deterministic")}
+    dataset = same_dataset(config["training"], given.get("data_dir"))
+    if config["training"].get("deterministic"):
+        be_deterministic()
+    method = checkpoint.build().to(device)
+    progress = checkpoint.restore(method)
+    config["machine"] = machine(device)
+    if config["machine"] != checkpoint.config.get("machine"):
+        warn(
+            f"{session.directory} was trained so far on {checkpoint.config.get('machine')}, and "
+            f"this is {config['machine']}: its numbers will differ in their last digits from "
+            "those of a run that was not moved"
+        )
     where = f"epoch {progress.epoch + 1}, batch {progress.step + 1}"
     note = f"continuing {session.directory} from {where}"
     return Plan(method, dataset, config, progress, note)
 
 
-def fresh(method_name: str, session: Session, given: dict[str, Any], device: torch.device) -> Plan:
+def fresh(
+    method_name: str,
+    session: Session,
+    there: Checkpoint | None,
+    given: dict[str, Any],
+    device: torch.device,
+) -> Plan:
     """A new run, or one that starts from the autoencoder of a run by another method."""
     wanted = DEFAULTS | given
     model = {key: wanted[key] for key in FIXED_MODEL}
     model["precision"] = choose_precision(wanted["precision"], device)
-    parent = find_parent(session, method_name)
+    parent = find_parent(session, there, method_name)
     if parent is None:
         dataset = find_dataset(wanted["dataset"], wanted["data_dir"])
         note = f"a new run in {session.directory}"
     else:
-        theirs = parent.config()
+        theirs = parent.config
         shared = {key: theirs["model"].get(key) for key in INHERITED}
-        training = {"dataset": theirs["training"].get("dataset")}
-        refuse_contradictions(parent, {"model": shared, "training": training}, given)
+        training = {"dataset": theirs["training"]["dataset"]}
+        refuse_contradictions(session, {"model": shared, "training": training}, given)
         model |= shared
         dataset = same_dataset(theirs["training"], wanted["data_dir"])
         note = (
             f"a new run in {session.directory}, from the autoencoder that "
-            f"mnist-{theirs['method']}.py trained to epoch {parent.epochs_done()}, now in "
+            f"mnist-{theirs['method']}.py trained to epoch {parent.epoch}, now in "
             f"{session.directory / theirs['method']}; the rest starts fresh"
         )
     steps_per_epoch(dataset, wanted["batch_size"])  # or complain before anything is written
+    if wanted["deterministic"]:
+        be_deterministic()
     method = METHODS[method_name](**model).to(device)
     if parent:
         parent.load_weights(method, strict=False)
     config = describe(method, dataset, wanted)
     return Plan(method, dataset, config, Progress(), note, parent)
+
+
+def say_damage(checkpoint: Checkpoint) -> str:
+    """Which newer checkpoints were passed over, in one line."""
+    reasons = "; ".join(f"{folder} ({why})" for folder, why in checkpoint.damaged.items())
+    return f"damaged, and set aside: {reasons}; going on from {checkpoint.folder}"
 
 
 def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[str, Any]) -> None:
@@ -149,24 +186,24 @@ def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[
         )
 
 
-def find_parent(session: Session, method_name: str) -> Session | None:
-    """The run whose autoencoder a new run in this directory is to start from, if there is one.
+def find_parent(session: Session, there: Checkpoint | None, method_name: str) -> Checkpoint | None:
+    """What a new run in this directory is to take the autoencoder from, if anything.
 
     Raises:
         Problem: the directory holds a run that this method cannot start from.
     """
     starts_from = METHODS[method_name].starts_from
-    if session.latest():
-        name = session.config()["method"]
+    if there:
+        name = there.config["method"]
         if name not in starts_from:
             raise Problem(
                 f"{session.directory} was trained by mnist-{name}.py: "
                 f"name another --ckpt-dir for mnist-{method_name}.py"
             )
-        return session
+        return there
     # Moved out of the way by a start that did not live to its first checkpoint.
-    moved = (Session(session.directory / name) for name in starts_from)
-    return next((parent for parent in moved if parent.latest()), None)
+    moved = (Session(session.directory / name).newest() for name in starts_from)
+    return next((parent for parent in moved if parent), None)
 
 
 def find_dataset(name: str, data_dir: str | None) -> data.Dataset:
@@ -232,7 +269,6 @@ def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> d
     """What goes into config.json."""
     packages = ("torch", "numpy", "safetensors")
     return {
-        "format": FORMAT,
         "method": method.name,
         "model": method.config,
         "training": {
@@ -240,12 +276,27 @@ def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> d
             "dataset_sha256": dataset.sha256,
             "batch_size": wanted["batch_size"],
             "epochs": wanted.get("epochs", EPOCHS[dataset.name]),
+            "deterministic": wanted["deterministic"],
         },
-        # The same numbers to the last bit come from the same device, threads and versions.
-        "machine": {"device": method.device.type, "threads": torch.get_num_threads()},
+        "machine": machine(method.device),
         "versions": {"mnist-style": __version__, "python": platform.python_version()}
         | {package: version(package) for package in packages},
     }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the last bits of a run's numbers depend on."""
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    return {"device": device.type, "threads": threads, "torch": torch.__version__}
+
+
+def be_deterministic() -> None:
+    """Let torch use only algorithms that give the same bits every time, where it has a choice.
+
+    On the CPU it has none that matters here; on a GPU they are slower.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for that
+    torch.use_deterministic_algorithms(True)
 
 
 def header(plan: Plan) -> str:

@@ -19,12 +19,16 @@ class Player:
         # Half the usual momentum, for the other player moves too (Radford et al. 2015, arXiv
         # 1511.06434): in the autoencoder as in the discriminator it leaves less of the digit in
         # the style (docs/LOG.md). Fused, because many small kernels cost as much as arithmetic.
-        self.optimizer = torch.optim.Adam(self.parameters, lr, betas=(0.5, 0.999), fused=True)
+        # On "meta", where only shapes are asked for, there is nothing to fuse.
+        fused = self.parameters[0].device.type != "meta"
+        self.optimizer = torch.optim.Adam(self.parameters, lr, betas=(0.5, 0.999), fused=fused)
+        self.gradient_norm: Tensor | None = None  # of the last update, a scalar
 
     def update(self, loss: Tensor, lr_scale: float = 1.0) -> None:
         """One step down the loss, with gradients of this player's own parameters only."""
         self.optimizer.zero_grad()
         loss.backward(inputs=self.parameters)
+        self.gradient_norm = nn.utils.get_total_norm([p.grad for p in self.parameters])
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * lr_scale
         self.optimizer.step()
@@ -38,10 +42,22 @@ class Player:
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Take back what `state` returned.
+
+        Raises:
+            ValueError: it is no such thing, or is that of other networks.
+        """
         memories: dict[int, dict[str, Tensor]] = {}
         for key, tensor in state.items():
             index, name = key.split(".")
             memories.setdefault(int(index), {})[name] = tensor.clone()
+        # The optimiser itself would take anything, and fail or go astray at its next step.
+        for index, memory in memories.items():
+            shape = self.parameters[index].shape
+            expected = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+            if {name: tensor.shape for name, tensor in memory.items()} != expected:
+                raise ValueError(f"the optimiser's memory of parameter {index} is of another shape")
+        if memories and len(memories) < len(self.parameters):
+            raise ValueError(f"the optimiser remembers {len(memories)} of its parameters only")
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": memories, "param_groups": groups})

@@ -55,7 +55,11 @@ class Report:
     def live(self, numbers: dict[str, Tensor]) -> None:
         """This batch's losses, shown in the bar now and then: each look waits for the device."""
         if self.bar is not None and not self.bar.disable and self.bar.n % LOOK_EVERY == 0:
-            losses = {name: n.item() for name, n in numbers.items() if name not in self.wording}
+            losses = {
+                name: number.item()
+                for name, number in numbers.items()
+                if name not in self.wording and not name.endswith("_gradient")
+            }
             self.bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
 
     def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import torch
@@ -34,13 +35,15 @@ class Run:
     """
 
     def __init__(self, ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu"):
-        session = Session(ckpt_dir)
-        self.config: dict[str, Any] = session.config()
+        checkpoint = Session(ckpt_dir).require_newest()
+        for folder, reason in checkpoint.damaged.items():
+            warnings.warn(f"{folder} is damaged ({reason}): using an older one", stacklevel=3)
+        self.config: dict[str, Any] = checkpoint.config
         try:
-            self.method = session.build().to(device)
+            self.method = checkpoint.build().to(device)
         except (AssertionError, RuntimeError) as error:
             raise Problem(f"torch cannot use the device {device!r} here ({error})") from error
-        session.load_weights(self.method)
+        checkpoint.load_weights(self.method)
         self.method.eval().requires_grad_(False)
         self.prior: Gaussian = self.method.prior
 

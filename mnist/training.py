@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mnist import metrics, pictures
+from mnist.checkpoint import Progress
 from mnist.data import Dataset, Digits, epoch_order
-from mnist.errors import Diverged, Interrupted, Problem
+from mnist.errors import Diverged, Problem, StorageFailed
+from mnist.files import write_file
 from mnist.methods import Method
 from mnist.report import Report
-from mnist.session import Progress, Session, write_durably
+from mnist.session import Session
+from mnist.signals import Signals
 
 VALIDATION_BATCH = 1000
 
@@ -34,8 +33,9 @@ def train(
     seed: int,
     log_every: int,
     report: Report,
+    save_every: int | None = None,
 ) -> None:
-    """Train up to `epochs` epochs, saving at the end of each and when asked to stop.
+    """Train up to `epochs` epochs, saving at the end of each and when asked to.
 
     Args:
         method: on its device, with the weights that belong to `progress`.
@@ -47,14 +47,16 @@ def train(
         seed: of the order of the images.
         log_every: batches between two lines.
         report: who is told.
+        save_every: steps between two more checkpoints, counted from the start of the training.
 
     Raises:
-        Diverged: a loss became NaN or infinite; the checkpoints before it are kept.
-        Interrupted: SIGINT or SIGTERM came; the run is saved where it stood.
-        Problem: the batch size does not fit the data, or the disk refuses to save.
+        Diverged: a loss or gradient became NaN or infinite; the checkpoints before it are kept.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; the run is saved where it stood.
+        StorageFailed: the disk refuses to save; what was saved before is kept.
+        Problem: the batch size does not fit the data.
     """
     steps = steps_per_epoch(dataset, batch_size)
-    with stop_signals() as signals:
+    with Signals() as signals:
         for epoch in range(progress.epoch, epochs):
             first, began = progress.step, time.perf_counter()
             order = epoch_order(len(dataset.train), seed, epoch).to(dataset.train.images.device)
@@ -62,16 +64,21 @@ def train(
             for step in report.steps(first, steps, epoch, epochs):
                 batch = dataset.train.batch(order[step * batch_size : (step + 1) * batch_size])
                 numbers = method.step(batch, (epoch + step / steps) / epochs)
+                numbers |= method.gradient_norms()
                 # They stay on the device: looking at a number makes the host wait for it.
                 progress.history.append(torch.stack(list(numbers.values())))
                 progress.step += 1
                 report.live(numbers)
-                if progress.step % log_every == 0 or progress.step == steps or signals:
+                last = progress.step == steps
+                save = signals.any or (save_every and progress.steps % save_every == 0)
+                if progress.step % log_every == 0 or last or save:
                     means = mean_numbers(progress, list(numbers), session)
                 if progress.step % log_every == 0:
                     report.batch(epoch + 1, progress.step, means)
-                if signals and progress.step < steps:
-                    stop(signals[0], method, session, progress, steps)
+                if save and not last:
+                    where = save_within_epoch(method, session, progress)
+                    signals.stop_if_asked(where)
+                    report.line(where)
 
             trained = time.perf_counter()
             report.training(epoch + 1, means)
@@ -84,10 +91,10 @@ def train(
             seconds = (trained - began) * steps / (steps - first) + time.perf_counter() - trained
             left = seconds * (epochs - epoch - 1)
             report.validation(epoch + 1, validation, str(picture), seconds, left)
-            session.save(method, progress)
+            saved = session.save(method, progress)
             report.line("Model parameters and trainer state saved.")
-            if signals and progress.epoch < epochs:
-                stop(signals[0], method, session, progress, steps)
+            if progress.epoch < epochs:
+                signals.stop_if_asked(f"[Epoch {epoch + 1}] saved {saved}")
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
@@ -128,10 +135,10 @@ def refuse_non_finite(numbers: dict[str, float], when: str, session: Session) ->
     """
     for name, value in numbers.items():
         if not math.isfinite(value):
-            kept = session.latest()
+            kept = session.folders()
             raise Diverged(
                 f"{name} became {value} {when}: "
-                + (f"the run is as it was in {kept}; " if kept else "nothing was saved yet; ")
+                + (f"the run is as it was in {kept[-1]}; " if kept else "nothing was saved yet; ")
                 + "try a smaller --lr in another --ckpt-dir"
             )
 
@@ -170,57 +177,22 @@ def write_samples(method: Method, test: Digits, seed: int, path: Path) -> None:
     method.train()
     try:
         path.parent.mkdir(exist_ok=True)
-        write_durably(path, png)
+        write_file(path, png)
     except OSError as error:
-        raise Problem(f"cannot write {path} ({error.strerror})") from error
+        raise StorageFailed(
+            f"cannot write {path} ({error.strerror}): mend that and give the same command again; "
+            "the checkpoints are whole"
+        ) from error
 
 
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """A list that stays empty until SIGINT or SIGTERM asks to stop.
-
-    The first signal only fills the list, so that the loop can finish its step and save; a second
-    one does what it would have done without us.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received  # only the main thread may handle signals
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def receive(number: int, _frame: object) -> None:
-        received.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, receive)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def stop(
-    signal_number: int,
-    method: Method,
-    session: Session,
-    progress: Progress,
-    steps: int,
-) -> None:
-    """Save where the run stands, and end it.
+def save_within_epoch(method: Method, session: Session, progress: Progress) -> str:
+    """Save where the run stands, once its weights are seen to be numbers; say so.
 
     Raises:
-        Interrupted: always, but
-        Diverged: where the step just done broke the weights.
+        Diverged: the step just done broke the weights.
     """
-    largest = {n: t.abs().max().item() for n, t in method.named_parameters()}
-    where = f"in epoch {progress.epoch + 1}, batch {progress.step}"
-    refuse_non_finite(largest, where, session)
-    session.save(method, progress)
-    raise Interrupted(
-        f"stopped by {signal.Signals(signal_number).name} {where} of {steps}: "
-        f"saved in {session.directory}; the same command goes on from there",
-        signal_number,
-    )
+    largest = {name: p.abs().max().item() for name, p in method.named_parameters()}
+    when = f"in epoch {progress.epoch + 1}, batch {progress.step}"
+    refuse_non_finite(largest, when, session)
+    saved = session.save(method, progress)
+    return f"[Epoch {progress.epoch + 1} Batch {progress.step}] saved {saved}"

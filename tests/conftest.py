@@ -23,6 +23,8 @@ SMALL = {
     "hidden": [16, 8],
 }
 
+TRAINING = {"dataset": "tiny", "dataset_sha256": "", "batch_size": 15, "epochs": 3}
+
 
 def pytest_collection_modifyitems(config, items):
     """Tests on the full MNIST run where it is: in $MNIST_DATA_DIR."""
@@ -94,6 +96,8 @@ def interrupt_script(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever started the tests in the background had SIGINT ignored for all of them.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             for line in process.stdout:
                 if line.startswith(after):

@@ -21,11 +21,16 @@ ALLOWED = {  # module -> what of the package it may import
     "metrics": set(),
     "pictures": {"data"},
     "report": set(),
+    "signals": {"errors"},
     "cli": {"", "errors"},
-    "session": {"errors", "methods"},
+    "files": {"", "errors"},
+    "checkpoint": {"errors", "files", "methods"},
+    "session": {"checkpoint", "errors", "files", "methods"},
     "run": {"data", "errors", "prior", "session"},
-    "training": {"data", "errors", "methods", "metrics", "pictures", "report", "session"},
-    "launch": {"", "cli", "data", "errors", "methods", "report", "session", "training"},
+    "training": {"checkpoint", "data", "errors", "files", "methods", "metrics", "pictures"}
+    | {"report", "session", "signals"},
+    "launch": {"", "checkpoint", "cli", "data", "errors", "methods", "report", "session"}
+    | {"training"},
 }
 METHOD = {"data", "encoder", "decoder", "discriminator", "layers", "losses", "player", "prior"}
 
@@ -69,6 +74,6 @@ def test_the_loop_names_no_method():
 
 def test_nothing_unpickles():
     for path in (ROOT / "mnist").rglob("*.py"):
-        text = path.read_text()
+        text = path.read_text().replace(".eval(", "").replace("safetensors.torch.load(", "")
         for name in ("import pickle", "torch.load(", "np.load(", "eval("):
-            assert name not in text.replace(".eval(", ""), f"{path}: {name}"
+            assert name not in text, f"{path}: {name}"

@@ -6,12 +6,13 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, SMALL, environment
+from conftest import ROOT, SMALL, TRAINING, environment
 
 import mnist
+from mnist.checkpoint import Progress
 from mnist.errors import Problem
 from mnist.methods import METHODS
-from mnist.session import FORMAT, Progress, Session
+from mnist.session import Session
 
 
 @pytest.fixture(params=[True, False], ids=["labels", "no-labels"])
@@ -19,9 +20,10 @@ def run(tmp_path, request, tiny):
     method = METHODS["aae"](**SMALL | {"labels": request.param})
     for step in range(5):
         method.step(tiny.train.batch(slice(0, 60)), step / 5)
-    session = Session(tmp_path)
-    session.start({"format": FORMAT, "method": "aae", "model": method.config, "training": {}})
-    session.save(method, Progress())
+    with Session(tmp_path) as session:
+        session.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
+        session.save(method, Progress())
+        session.save(method, Progress(step=1))
     return mnist.load(tmp_path)
 
 
@@ -40,6 +42,18 @@ def test_encode_and_decode(run, tiny):
 def test_decode_gives_images_not_logits(run):
     style, labels = run.prior.sample(4), torch.arange(4)
     assert torch.equal(run.decode(style, labels), run.method.decoder(style, labels).sigmoid())
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(run, tmp_path):
+    (tmp_path / "checkpoints" / "step-00000001" / "weights.safetensors").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"step-00000001 is damaged \(weights.safetensors"):
+        again = mnist.load(tmp_path)
+    style = torch.zeros(1, 3)
+    assert torch.equal(
+        again.decode(style, torch.ones(1, dtype=torch.int64)),
+        run.decode(style, torch.ones(1, dtype=torch.int64)),
+    )
+    assert (tmp_path / "checkpoints" / "step-00000001").exists()  # reading changes nothing
 
 
 def test_config_is_the_saved_one(run):

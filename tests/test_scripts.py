@@ -20,6 +20,8 @@ import safetensors.torch
 from conftest import ROOT, environment
 from PIL import Image
 
+import mnist
+
 SCRIPTS = ("mnist-sae.py", "mnist-aae.py")
 SHORT = ("--dataset", "mnist-5k", "--batch-size", 200, "--epochs", 2, "--log-every", 10)
 LINES = """\
@@ -67,7 +69,7 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
 def test_scripts_are_executable_and_tell_their_version(script, run_script):
     assert os.access(ROOT / script, os.X_OK)
     done = run_script(script, "--version")
-    assert (done.returncode, done.stdout) == (0, "mnist-style 0.1.0\n")
+    assert (done.returncode, done.stdout) == (0, f"mnist-style {mnist.__version__}\n")
 
 
 def test_a_run_from_start_to_use(run_script, tmp_path):
@@ -123,7 +125,7 @@ def one_line(text):
     return text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_and_continued_equals_undisturbed(run_script, interrupt_script, tmp_path, number):
     flags = (*SHORT[:4], "--epochs", 3, "--log-every", 2, "--feature-size", 2)
     straight = run_script("mnist-aae.py", *flags, "--ckpt-dir", "straight")
@@ -132,13 +134,115 @@ def test_stopped_and_continued_equals_undisturbed(run_script, interrupt_script, 
         "mnist-aae.py", *flags, "--ckpt-dir", "stopped", after="[Epoch 2 Batch 2]", number=number
     )
     assert stopped.returncode == 128 + number
-    assert "saved in stopped" in one_line(stopped.stderr)
+    assert "saved stopped/checkpoints/step-000000" in one_line(stopped.stderr)
     assert weights_sha256(tmp_path / "stopped") != weights_sha256(tmp_path / "straight")
     continued = run_script("mnist-aae.py", *flags, "--ckpt-dir", "stopped")
     assert "continuing stopped from epoch 2, batch" in continued.stdout
     assert weights_sha256(tmp_path / "stopped") == weights_sha256(tmp_path / "straight")
     csv = "metrics.csv"
     assert (tmp_path / "stopped" / csv).read_bytes() == (tmp_path / "straight" / csv).read_bytes()
+
+
+def test_usr1_saves_and_the_run_goes_on(interrupt_script, tmp_path):
+    done = interrupt_script(
+        "mnist-sae.py", *SHORT[:4], "--epochs", 2, "--log-every", 1, "--keep", 9,
+        after="[Epoch 1 Batch 3]", number=signal.SIGUSR1,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"\[Epoch 1 Batch \d+\] saved mnist4.ckpt/checkpoints/step-", done.stdout)
+    assert len(list((tmp_path / "mnist4.ckpt" / "checkpoints").iterdir())) == 3
+
+
+def test_a_run_in_use_is_refused(run_script, tmp_path):
+    flags = ("--dataset", "mnist-5k", "--epochs", 1000)
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "mnist-sae.py"), *map(str, flags)],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        for line in first.stdout:
+            if line.startswith("Model parameters"):
+                break
+        second = run_script("mnist-aae.py", *flags)
+        assert (second.returncode, second.stdout) == (2, "")
+        says = f"mnist4.ckpt is in use by process {first.pid} on {os.uname().nodename}"
+        assert says in one_line(second.stderr)
+        first.kill()
+    third = run_script("mnist-sae.py", "--epochs", 1)
+    assert (third.returncode, third.stderr) == (0, "")
+    assert "already trained to epoch" in third.stdout
+
+
+def test_damage_is_warned_of_and_its_place_is_taken(run_script, tmp_path):
+    flags = ("--dataset", "mnist-5k", "--epochs", 2)
+    assert run_script("mnist-sae.py", *flags).returncode == 0
+    run = tmp_path / "mnist4.ckpt"
+    whole, table = weights_sha256(run), (run / "metrics.csv").read_bytes()
+    _, newest = sorted((run / "checkpoints").iterdir())
+    os.truncate(newest / "trainer.safetensors", 1000)
+    again = run_script("mnist-sae.py", *flags)
+    assert again.returncode == 0, again.stderr
+    warning = one_line(again.stderr)
+    assert warning.startswith("warning: damaged, and set aside: mnist4.ckpt/checkpoints/step-")
+    assert "trainer.safetensors does not match" in warning
+    assert "continuing mnist4.ckpt from epoch 2, batch 1" in again.stdout
+    assert weights_sha256(run) == whole
+    assert (run / "metrics.csv").read_bytes() == table
+
+    for folder in (run / "checkpoints").iterdir():
+        (folder / "manifest.json").unlink(missing_ok=True)
+    refused = run_script("mnist-sae.py", *flags)
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert "no checkpoint in mnist4.ckpt/checkpoints is whole" in one_line(refused.stderr)
+
+
+def test_a_full_disk_ends_with_4(run_script, tmp_path):
+    """A limit on the size of files stands for a disk with that much room."""
+    flags = ("--dataset", "mnist-5k", "--epochs", 1)
+    assert run_script("mnist-sae.py", *flags).returncode == 0
+    run = tmp_path / "mnist4.ckpt"
+    kept = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    code = (
+        "import resource, runpy, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    full = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "mnist-sae.py"), "--epochs", "2"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert full.returncode == 4, full.stderr
+    assert "cannot save to mnist4.ckpt/checkpoints/step-" in one_line(full.stderr)
+    assert "File too large" in full.stderr
+    changed = {run / "config.json", run / "samples" / "epoch-002.png"}
+    now = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert {p: c for p, c in now.items() if p not in changed} == {
+        p: c for p, c in kept.items() if p not in changed
+    }
+    assert run_script("mnist-sae.py", "--epochs", 2).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a read-only file system")
+def test_a_read_only_directory_ends_with_4(run_script, tmp_path):
+    assert run_script("mnist-sae.py", "--dataset", "mnist-5k", "--epochs", 1).returncode == 0
+    run = tmp_path / "mnist4.ckpt"
+    mounted = subprocess.run(["mount", "--bind", run, run], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", run], check=True)
+        refused = run_script("mnist-sae.py", "--epochs", 2)
+        assert (refused.returncode, refused.stdout) == (4, "")
+        assert "cannot write to mnist4.ckpt (Read-only file system)" in one_line(refused.stderr)
+    finally:
+        subprocess.run(["umount", run], check=True)
 
 
 def test_aae_goes_on_from_an_sae(run_script, tmp_path):
@@ -171,7 +275,8 @@ def test_an_aae_that_dies_at_once_is_still_on_its_sae(run_script, tmp_path):
     run = tmp_path / "mnist4.ckpt"
     (run / "sae").mkdir()
     shutil.copy(run / "config.json", run / "sae")
-    (run / "checkpoints").rename(run / "sae" / "checkpoints")
+    for item in ("metrics.csv", "checkpoints"):
+        (run / item).rename(run / "sae" / item)
     assert run_script("mnist-aae.py", *SHORT, "--lr", "1e30").returncode == 3
     start = safetensors.torch.load_file(run / "checkpoints/step-00000000/weights.safetensors")
     sae = max((run / "sae" / "checkpoints").glob("step-*")) / "weights.safetensors"
@@ -260,7 +365,7 @@ def test_divergence_ends_with_3(run_script, tmp_path):
     done = run_script("mnist-sae.py", *SHORT, "--lr", "1e30")
     assert done.returncode == 3
     assert "in epoch 1, batch" in one_line(done.stderr)
-    assert not (tmp_path / "mnist4.ckpt" / "checkpoints").exists()
+    assert not any((tmp_path / "mnist4.ckpt" / "checkpoints").iterdir())
 
 
 @pytest.mark.full

@@ -1,36 +1,40 @@
 """The loop: stopping anywhere and going on gives the run that was never stopped."""
 
+import contextlib
 import os
+import random
 import signal
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, TRAINING
 
+from mnist.checkpoint import Progress
 from mnist.errors import Diverged, Interrupted, Problem
 from mnist.methods import METHODS
 from mnist.report import Report, clock
-from mnist.session import FORMAT, Progress, Session
+from mnist.session import Session
 from mnist.training import train
 
 
-class StopAfter:
-    """Sends this process a signal during the n-th call of a method's `step`."""
+class SignalAfter:
+    """Sends this process signals during the n-th call of a method's `step`."""
 
-    def __init__(self, method, calls, number=signal.SIGINT):
-        self.step, self.calls, self.number = method.step, calls, number
+    def __init__(self, method, calls, *numbers):
+        self.step, self.calls, self.numbers = method.step, calls, numbers
 
     def __call__(self, *arguments):
         self.calls -= 1
         if self.calls == 0:
-            os.kill(os.getpid(), self.number)
+            for number in self.numbers:
+                os.kill(os.getpid(), number)
         return self.step(*arguments)
 
 
 def start(directory, name):
     method = METHODS[name](**SMALL)
     session = Session(directory)
-    session.start({"format": FORMAT, "method": name, "model": method.config, "training": {}})
+    session.start({"method": name, "model": method.config, "training": TRAINING}, [])
     return method, session
 
 
@@ -39,52 +43,118 @@ def go(method, dataset, session, progress, epochs=3, **changes):
     train(method, dataset, session, progress, epochs=epochs, **options | changes)
 
 
-def weights_and_state(session):
-    folder = session.require_latest()
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def restored(session):
+    checkpoint = session.newest()
+    method = checkpoint.build()
+    return method, checkpoint.restore(method)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("calls", range(1, 12))
-def test_stopping_at_any_step_changes_nothing(tmp_path, tiny, method_name, calls, number):
+def all_files(session):
+    """What a run comes to: its newest checkpoint and its table, byte for byte."""
+    table = session.directory / "metrics.csv"
+    kept = [*session.folders()[-1].iterdir()] if session.folders() else []
+    return {path.name: path.read_bytes() for path in (*kept, table) if path.exists()}
+
+
+def test_stopping_at_25_random_steps_changes_nothing(tmp_path, tiny, method_name):
+    steps, chance = 3 * 60 // 5, random.Random(0)
+    method, straight = start(tmp_path / "straight", method_name)
+    go(method, tiny, straight, Progress(), batch_size=5)
+    for calls in chance.sample(range(1, steps), 25):
+        number = chance.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+        method, stopped = start(tmp_path / f"{calls}", method_name)
+        method.step = SignalAfter(method, calls, number)
+        with pytest.raises(Interrupted, match=f"step-{calls:08d}; the same command") as caught:
+            go(method, tiny, stopped, Progress(), batch_size=5)
+        assert caught.value.exit_code == 128 + number
+
+        method, progress = restored(stopped)
+        assert (progress.epoch, progress.step) == divmod(calls, 12)
+        go(method, tiny, stopped, progress, batch_size=5)
+        assert all_files(stopped) == all_files(straight)
+
+
+def test_a_run_stopped_at_every_step_is_the_undisturbed_run(tmp_path, tiny, method_name):
     method, straight = start(tmp_path / "straight", method_name)
     go(method, tiny, straight, Progress())
-
     method, stopped = start(tmp_path / "stopped", method_name)
-    method.step = StopAfter(method, calls, number)
-    with pytest.raises(Interrupted) as caught:
-        go(method, tiny, stopped, Progress())
-    assert caught.value.exit_code == 128 + number
-    assert "saved in" in str(caught.value)
-
-    method = stopped.build()
-    progress = stopped.restore(method)
-    assert 4 * progress.epoch + progress.step == calls
+    progress = Progress()
+    for _ in range(11):
+        method.step = SignalAfter(method, 1, signal.SIGINT)
+        with pytest.raises(Interrupted):
+            go(method, tiny, stopped, progress)
+        method, progress = restored(stopped)
     go(method, tiny, stopped, progress)
-    assert weights_and_state(stopped) == weights_and_state(straight)
-    csv = "metrics.csv"
-    assert (stopped.directory / csv).read_bytes() == (straight.directory / csv).read_bytes()
+    assert all_files(stopped) == all_files(straight)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_saving_every_few_steps_changes_nothing_and_keeps_the_newest(tmp_path, tiny, method_name):
+    method, straight = start(tmp_path / "straight", method_name)
+    go(method, tiny, straight, Progress())
+    saved = []
+    for every in (1, 5):
+        method, session = start(tmp_path / f"{every}", method_name)
+        save = session.save
+        session.save = lambda *arguments, save=save: saved.append(save(*arguments)) or saved[-1]
+        go(method, tiny, session, Progress(), save_every=every)
+        assert all_files(session) == all_files(straight)
+        assert len(session.folders()) == 2
+    names = [f"step-{step:08d}" for step in (*range(1, 13), 4, 5, 8, 10, 12)]
+    assert [path.name for path in saved] == names
+
+
+def test_usr1_saves_and_goes_on(tmp_path, tiny, method_name):
+    method, straight = start(tmp_path / "straight", method_name)
+    go(method, tiny, straight, Progress())
+    method, session = start(tmp_path / "saved", method_name)
+    session.keep = 10
+    method.step = SignalAfter(method, 6, signal.SIGUSR1)
+    go(method, tiny, session, Progress())
+    assert [path.name[-2:] for path in session.folders()] == ["04", "06", "08", "12"]
+    assert all_files(session) == all_files(straight)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_handlers_are_put_back(tmp_path, tiny, number):
     before = signal.getsignal(number)
     method, session = start(tmp_path, "sae")
     go(method, tiny, session, Progress(), epochs=1)
     assert signal.getsignal(number) is before
-    method.step = StopAfter(method, 1, number)
-    with pytest.raises(Interrupted):
+    method.step = SignalAfter(method, 1, number)
+    with contextlib.suppress(Interrupted):
         go(method, tiny, session, Progress())
     assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_does_not_wait(tmp_path, tiny):
+    method, session = start(tmp_path, "sae")
+    go(method, tiny, session, Progress(), epochs=1)
+    kept = all_files(session)
+    method, progress = restored(session)
+    method.step = SignalAfter(method, 2, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        go(method, tiny, session, progress)
+    assert all_files(session) == kept
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_an_ignored_signal_stays_ignored(tmp_path, tiny, number):
+    before = signal.signal(number, signal.SIG_IGN)  # as nohup does with SIGHUP
+    try:
+        method, session = start(tmp_path, "sae")
+        method.step = SignalAfter(method, 2, number)
+        go(method, tiny, session, Progress(), epochs=1)
+        assert len(session.folders()) == 1
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_divergence_names_the_loss_and_keeps_the_last_checkpoint(tmp_path, tiny, bad):
     method, session = start(tmp_path, "aae")
     go(method, tiny, session, Progress(), epochs=1)
-    kept = weights_and_state(session)
-    method = session.build()
-    progress = session.restore(method)
+    kept = all_files(session)
+    method, progress = restored(session)
     step, calls = method.step, []
 
     def diverge(*arguments):
@@ -96,36 +166,70 @@ def test_divergence_names_the_loss_and_keeps_the_last_checkpoint(tmp_path, tiny,
     with pytest.raises(Diverged, match=r"adversarial became .* in epoch 2, batch 3") as caught:
         go(method, tiny, session, progress)
     assert caught.value.exit_code == 3
-    assert str(session.latest()) in str(caught.value)
-    assert weights_and_state(session) == kept
+    assert str(session.folders()[-1]) in str(caught.value)
+    assert all_files(session) == kept
 
 
 def test_an_epoch_that_ends_broken_is_not_saved(tmp_path, tiny):
     """One step an epoch: its loss is of the weights before it, which were still good."""
     method, session = start(tmp_path, "sae")
     go(method, tiny, session, Progress(), epochs=1, batch_size=60)
-    kept = weights_and_state(session)
+    kept = all_files(session)
     method.players["autoencoder"].lr = 1e30
-    progress = session.restore(method)
+    progress = session.newest().restore(method)
     with pytest.raises(Diverged, match=r"mse became .* after epoch 2"):
         go(method, tiny, session, progress, epochs=1000, batch_size=60)
-    assert weights_and_state(session) == kept
+    assert all_files(session) == kept
 
 
-def test_a_stop_right_after_a_broken_step_saves_nothing(tmp_path, tiny):
+@pytest.mark.parametrize("save_every", [None, 1])
+def test_a_save_right_after_a_broken_step_saves_nothing(tmp_path, tiny, save_every):
     method, session = start(tmp_path, "sae")
     step = method.step
 
     def break_and_stop(*arguments):
         numbers = step(*arguments)
         method.decoder.layers[0].weight.data.fill_(float("nan"))
-        os.kill(os.getpid(), signal.SIGINT)
+        if save_every is None:
+            os.kill(os.getpid(), signal.SIGINT)
         return numbers
 
     method.step = break_and_stop
     with pytest.raises(Diverged, match="decoder"):
-        go(method, tiny, session, Progress())
-    assert session.latest() is None
+        go(method, tiny, session, Progress(), save_every=save_every)
+    assert session.newest() is None
+
+
+def test_a_gradient_that_is_no_number_is_named(tmp_path, tiny):
+    method, session = start(tmp_path, "aae")
+    go(method, tiny, session, Progress(), epochs=1)
+    kept = all_files(session)
+    method, progress = restored(session)
+
+    def poison(player, at):
+        update, calls = player.update, []
+
+        def poisoned(loss, lr_scale):
+            calls.append(None)
+            if len(calls) == at:
+                player.parameters[0].register_hook(lambda gradient: gradient * float("inf"))
+            update(loss, lr_scale)
+
+        player.update = poisoned
+
+    poison(method.players["autoencoder"], 2)
+    with pytest.raises(Diverged, match=r"autoencoder_gradient became .* in epoch 2, batch 2"):
+        go(method, tiny, session, progress)
+    assert all_files(session) == kept
+
+
+def test_gradient_norms_are_the_gradients_norms(tiny, method_name):
+    method = METHODS[method_name](**SMALL)
+    assert method.gradient_norms() == {}
+    method.step(tiny.train.batch(slice(0, 20)), 0.5)
+    for name, player in method.players.items():
+        flat = torch.cat([p.grad.flatten() for p in player.parameters])
+        torch.testing.assert_close(method.gradient_norms()[f"{name}_gradient"], flat.norm())
 
 
 def test_a_batch_larger_than_the_data(tmp_path, tiny):

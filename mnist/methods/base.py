@@ -117,6 +117,11 @@ class Method(nn.Module, ABC):
         """Styles [count, N] from the prior, on the device."""
         return self.prior.sample(count, self.generator).to(self.device)
 
+    def gradient_norms(self) -> dict[str, Tensor]:
+        """Euclidean norm of each player's gradients at its last update, on the device."""
+        norms = {f"{name}_gradient": p.gradient_norm for name, p in self.players.items()}
+        return {name: norm for name, norm in norms.items() if norm is not None}
+
     def trainer_state(self) -> dict[str, Tensor]:
         """All that training needs besides weights: optimisers and the random generator."""
         state = {"generator": self.generator.get_state()}

@@ -1,0 +1,210 @@
+"""Files and folders that are there whole, or not at all, and that are read with suspicion.
+
+A folder of files, such as a checkpoint, is sealed by a manifest with the size and SHA-256 of each
+file and of itself. It is written in this order, so that whatever moment the power fails at, the
+folder is found by its name only if all of it is on the disk:
+
+    write and fsync each file, then the manifest; fsync the folder; rename it; fsync its parent
+
+Nothing is ever unpickled, and no file is read that is larger than it may be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from mnist import __version__
+from mnist.errors import Problem, StorageFailed
+
+FORMAT = 2  # of a sealed folder and of what is in it
+MANIFEST = "manifest.json"
+LARGEST = {".json": 2**26, ".safetensors": 2**32}  # bytes: 64 MiB, 4 GiB
+VERSION = f"mnist-style {__version__}"
+
+
+class Damaged(Exception):
+    """A file is missing, or is not what was written: which, and in what way."""
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a sealed folder that does not exist yet; return once it is on the disk.
+
+    Raises:
+        OSError: the disk refuses; there is then no such folder.
+    """
+    partial = folder.with_name(".partial")
+    discard(partial)
+    try:
+        partial.mkdir()
+        for name, content in files.items():
+            write_new(partial / name, content)
+        write_new(partial / MANIFEST, manifest(files))
+        flush(partial)
+        partial.rename(folder)
+        flush(folder.parent)
+    finally:
+        discard(partial)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write or replace a file; return once it is on the disk.
+
+    Raises:
+        OSError: the disk refuses; what was there before is still there.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        write_new(partial, content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    flush(path.parent)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that does not exist yet, and return once its content is on the disk.
+
+    Its name is so once `flush` was called on its folder. Permissions follow the umask.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush(folder: Path) -> None:
+    """Return once the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder, which loses its name before its first file: half of one is never found."""
+    doomed = folder.with_name(".discarded")
+    shutil.rmtree(doomed, ignore_errors=True)
+    if folder.exists():
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def manifest(files: dict[str, bytes]) -> bytes:
+    """What seals a folder: the size and SHA-256 of every file."""
+    entries = {name: entry(content) for name, content in files.items()}
+    return sealed({"format": FORMAT, "written_by": VERSION, "files": entries})
+
+
+def entry(content: bytes) -> dict[str, Any]:
+    """What the manifest holds of a file."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def sealed(content: dict[str, Any]) -> bytes:
+    """JSON with the SHA-256 of itself, as it is without that."""
+    return json_bytes(content | {"sha256": hashlib.sha256(json_bytes(content)).hexdigest()})
+
+
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """JSON, the same content always giving the same bytes."""
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def tensor_bytes(tensors: dict[str, Tensor]) -> bytes:
+    """Tensors of whatever device, as safetensors."""
+    return safetensors.torch.save({n: t.detach().cpu().contiguous() for n, t in tensors.items()})
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read_folder(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    """The files by these names in a sealed folder, every byte compared with the manifest.
+
+    Raises:
+        Damaged: a file is missing or is not what was written.
+        Problem: the folder is of another format, and which version wrote it.
+    """
+    content = read_file(folder / MANIFEST)
+    listed = json_object(MANIFEST, content)
+    if content != sealed({key: value for key, value in listed.items() if key != "sha256"}):
+        raise Damaged(f"{MANIFEST} does not match its own SHA-256")
+    if listed.get("format") != FORMAT:
+        raise another_format(folder, listed.get("format"), listed.get("written_by"))
+    entries = listed.get("files")
+    if not isinstance(entries, dict) or set(entries) != set(names):
+        raise Damaged(f"{MANIFEST} lists other files than {', '.join(names)}")
+    contents = {}
+    for name in names:
+        contents[name] = read_file(folder / name)
+        if entries[name] != entry(contents[name]):
+            raise Damaged(f"{name} does not match its SHA-256 in {MANIFEST}")
+    return contents
+
+
+def another_format(path: Path, number: object, version: object) -> Problem:
+    """What to say of something that this version cannot read although it is whole."""
+    return Problem(
+        f"{path} was written in format {number} by {version}, and {VERSION} reads format {FORMAT}: "
+        "use that version for it, or name another --ckpt-dir"
+    )
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a plain file of bearable size.
+
+    Raises:
+        Damaged: it is missing, cannot be read, is too large, or is no plain file.
+        StorageFailed: it may well be whole, but we are not allowed to read it.
+    """
+    try:
+        # Without O_NONBLOCK a pipe in the file's place would keep us waiting for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Damaged(f"{path.name} is no plain file")
+            if status.st_size > LARGEST[path.suffix]:
+                raise Damaged(f"{path.name} is too large: {status.st_size:,} bytes")
+            return file.read(status.st_size)
+    except PermissionError as error:
+        raise StorageFailed(f"cannot read {path} ({error.strerror})") from error
+    except OSError as error:
+        raise Damaged(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def json_object(name: str, content: bytes) -> dict[str, Any]:
+    """The object in a JSON file's bytes. Raises Damaged where there is none."""
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{name} is no JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise Damaged(f"{name} holds no JSON object")
+    return parsed
+
+
+def tensors(name: str, content: bytes) -> dict[str, Tensor]:
+    """The tensors in a safetensors file's bytes. Raises Damaged where it is none."""
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise Damaged(f"{name} is no safetensors file: {error}") from error

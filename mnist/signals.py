@@ -1,0 +1,64 @@
+"""Signals: to stop, or to save and go on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from mnist.errors import Interrupted
+
+
+class Signals:
+    """What the system asked of this process while it trains, so that a step can be finished first.
+
+    SIGINT, SIGTERM and SIGHUP ask to save and stop: the first of them is only noted, and a second
+    does at once what it would have done without us. SIGUSR1, which Slurm can send some time before
+    it takes the machine away, asks to save and go on. One that was ignored when the process
+    started, such as SIGHUP under nohup, stays ignored.
+    """
+
+    STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self):
+        self.stop: int | None = None  # the signal that asked to stop
+        self.save = False
+        self.before: dict[int, Any] = {}
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to save for."""
+        return self.save or self.stop is not None
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():  # others may not handle signals
+            for number in (*self.STOP, signal.SIGUSR1):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self.before[number] = signal.signal(number, self.receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def receive(self, number: int, _frame: object) -> None:
+        """Note a signal; called by Python between two of its instructions."""
+        if number == signal.SIGUSR1:
+            self.save = True
+            return
+        self.stop = number
+        for each in self.before.keys() & set(self.STOP):
+            signal.signal(each, self.before[each])
+
+    def stop_if_asked(self, saved: str) -> None:
+        """End the run if that was asked for, now that it is saved; otherwise go on.
+
+        Raises:
+            Interrupted: saying what was saved where.
+        """
+        self.save = False
+        if self.stop is not None:
+            name = signal.Signals(self.stop).name
+            raise Interrupted(
+                f"stopped by {name}: {saved}; the same command goes on from there", self.stop
+            )

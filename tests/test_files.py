@@ -1,0 +1,255 @@
+"""Sealed folders: whole or not at all, whatever fails; and no damage gets past the manifest."""
+
+import contextlib
+import itertools
+import json
+import os
+import pickle
+import signal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnist import files
+from mnist.errors import Problem, StorageFailed
+from mnist.files import Damaged
+
+NAMES = ("config.json", "weights.safetensors")
+CONTENT = {
+    "config.json": files.json_bytes({"size": 3}),
+    "weights.safetensors": files.tensor_bytes({"w": torch.arange(3.0)}),
+}
+# Every call by which a save changes the disk.
+NO_SUCH_CALL = 10
+CALLS = ("mkdir", "open", "write", "fsync", "rename", "replace", "unlink", "rmdir")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A sealed folder."""
+    files.write_folder(tmp_path / "step", CONTENT)
+    return tmp_path / "step"
+
+
+class Faults:
+    """Lets `os` do so many disk calls, and then fails at the next, or kills the process."""
+
+    def __init__(self, monkeypatch, at, fault):
+        self.done, self.at, self.fault, self.calls = 0, at, fault, []
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name)))
+
+    def wrapped(self, name, function):
+        def call(*arguments, **options):
+            self.calls.append((name, arguments))
+            self.done += 1
+            if self.done == self.at:
+                if self.fault == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise OSError(28, "No space left on device")
+            return function(*arguments, **options)
+
+        return call
+
+
+def test_what_is_written_is_read(folder):
+    assert files.read_folder(folder, NAMES) == CONTENT
+    assert torch.equal(files.tensors("w", CONTENT["weights.safetensors"])["w"], torch.arange(3.0))
+
+
+def test_the_order_of_a_save(tmp_path, monkeypatch):
+    faults = Faults(monkeypatch, 0, "none")
+    files.write_folder(tmp_path / "step", CONTENT)
+    monkeypatch.undo()
+    order = [(name, getattr(argument[0], "name", "")) for name, argument in faults.calls]
+    each = [("write", ""), ("fsync", "")]
+    assert order == [
+        ("mkdir", ".partial"),
+        *[("open", "config.json"), *each],
+        *[("open", "weights.safetensors"), *each],
+        *[("open", "manifest.json"), *each],
+        *[("open", ".partial"), ("fsync", "")],
+        ("rename", ".partial"),
+        *[("open", tmp_path.name), ("fsync", "")],
+    ]
+
+
+def with_fault(fault, at, action):
+    """Do an action in a child process with a fault at its n-th call; is there an n-th call?"""
+    child = os.fork()
+    if child == 0:
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(OSError):
+            faults = Faults(patch, at, fault)
+            action()
+            os._exit(NO_SUCH_CALL if faults.done < at else 0)
+        os._exit(0)  # with an error, as was asked for
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (NO_SUCH_CALL, -signal.SIGKILL if fault == "kill" else 0)
+    return code != NO_SUCH_CALL
+
+
+@pytest.mark.parametrize("fault", ["error", "kill"])
+def test_a_fault_at_any_call_leaves_a_folder_whole_or_absent(tmp_path, fault):
+    for at in itertools.count(1):
+        target = tmp_path / str(at) / "step"
+        target.parent.mkdir()
+        there = with_fault(fault, at, lambda target=target: files.write_folder(target, CONTENT))
+        if not target.exists():
+            assert there
+            files.write_folder(target, CONTENT)  # what was left lying about is in nobody's way
+        assert files.read_folder(target, NAMES) == CONTENT
+        if not there:
+            break
+    assert at == 16  # calls of test_the_order_of_a_save, and no more
+
+
+@pytest.mark.parametrize("fault", ["error", "kill"])
+def test_a_fault_at_any_call_leaves_the_old_file_or_the_new(tmp_path, fault):
+    path = tmp_path / "metrics.csv"
+    there, at = True, 0
+    while there:
+        at += 1
+        path.write_bytes(b"before")
+        there = with_fault(fault, at, lambda: files.write_file(path, b"after it"))
+        assert path.read_bytes() in (b"before", b"after it")
+    assert path.read_bytes() == b"after it"
+    assert at > 6
+
+
+@pytest.mark.parametrize("name", [*NAMES, files.MANIFEST])
+def test_every_flipped_byte_is_seen(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    for place in range(len(content)):
+        for flip in (0xFF, 1 << place % 8):
+            content[place] ^= flip
+            (folder / name).write_bytes(content)
+            with pytest.raises((Damaged, Problem)):
+                files.read_folder(folder, NAMES)
+            content[place] ^= flip
+    (folder / name).write_bytes(content)
+    assert files.read_folder(folder, NAMES) == CONTENT
+
+
+@pytest.mark.parametrize("name", [*NAMES, files.MANIFEST])
+def test_every_truncation_is_seen(folder, name):
+    content = (folder / name).read_bytes()
+    for length in range(len(content)):
+        (folder / name).write_bytes(content[:length])
+        with pytest.raises(Damaged):
+            files.read_folder(folder, NAMES)
+
+
+@pytest.mark.parametrize("name", [*NAMES, files.MANIFEST])
+def test_what_is_no_plain_file_is_seen(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(Damaged, match=f"{name} cannot be read: No such file"):
+        files.read_folder(folder, NAMES)
+    os.mkfifo(folder / name)
+    with pytest.raises(Damaged, match=f"{name} is no plain file"):
+        files.read_folder(folder, NAMES)
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(Damaged, match=f"{name} cannot be read: Is a directory"):
+        files.read_folder(folder, NAMES)
+
+
+def test_a_file_of_terabytes_is_not_read(folder):
+    for name in (*NAMES, files.MANIFEST):
+        os.truncate(folder / name, 2**42)  # sparse: it takes no room
+        with pytest.raises(Damaged, match="too large: 4,398,046,511,104 bytes"):
+            files.read_folder(folder, NAMES)
+        (folder / name).write_bytes(CONTENT.get(name, b""))
+
+
+def test_a_header_that_claims_terabytes_is_refused():
+    header = {"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
+    text = json.dumps(header).encode()
+    for claimed in (len(text), 2**62):
+        with pytest.raises(Damaged, match="no safetensors file"):
+            files.tensors("w.safetensors", claimed.to_bytes(8, "little") + text)
+
+
+def test_a_file_one_may_not_read_is_not_called_damaged(folder, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageFailed, match="Permission denied") as caught:
+        files.read_folder(folder, NAMES)
+    assert caught.value.exit_code == 4
+
+
+def test_another_format_names_who_wrote_it(folder, monkeypatch):
+    monkeypatch.setattr(files, "FORMAT", 3)
+    monkeypatch.setattr(files, "VERSION", "mnist-style 9.8.7")
+    manifest = files.manifest(CONTENT)
+    monkeypatch.undo()
+    (folder / files.MANIFEST).write_bytes(manifest)
+    with pytest.raises(Problem, match=r"written in format 3 by mnist-style 9\.8\.7"):
+        files.read_folder(folder, NAMES)
+
+
+def test_a_manifest_of_other_files_is_refused(folder):
+    (folder / files.MANIFEST).write_bytes(files.manifest(CONTENT | {"../evil.json": b"{}"}))
+    with pytest.raises(Damaged, match="lists other files"):
+        files.read_folder(folder, NAMES)
+    content = {"format": files.FORMAT, "files": [1, 2]}
+    (folder / files.MANIFEST).write_bytes(files.sealed(content))
+    with pytest.raises(Damaged, match="lists other files"):
+        files.read_folder(folder, NAMES)
+
+
+class Trap:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("name", [*NAMES, files.MANIFEST])
+def test_a_pickle_is_not_unpickled(folder, name, tmp_path):
+    trap = pickle.dumps(Trap(tmp_path / "sprung"))
+    (folder / name).write_bytes(trap)
+    with pytest.raises(Damaged):
+        files.read_folder(folder, NAMES)
+    if name == files.MANIFEST:
+        return
+    # Nor where the manifest says that it belongs there.
+    files.discard(folder)
+    files.write_folder(folder, CONTENT | {name: trap})
+    with pytest.raises(Damaged):  # noqa: PT012
+        contents = files.read_folder(folder, NAMES)
+        files.json_object("config.json", contents["config.json"])
+        files.tensors("weights.safetensors", contents["weights.safetensors"])
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_nested_without_end_is_no_json():
+    with pytest.raises(Damaged, match="no JSON"):
+        files.json_object("config.json", b'{"a":' + b"[" * 10**6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 2**64 - 1))
+def test_any_bytes_are_tensors_or_damaged(noise, length):
+    for content in (noise, length.to_bytes(8, "little") + noise):
+        with contextlib.suppress(Damaged):
+            files.tensors("weights.safetensors", content)
+        with contextlib.suppress(Damaged):
+            files.json_object("config.json", content)
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    for mask in (0o022, 0o077, 0o002):
+        before = os.umask(mask)
+        try:
+            files.write_folder(tmp_path / f"{mask}", CONTENT)
+        finally:
+            os.umask(before)
+        for path in (tmp_path / f"{mask}").iterdir():
+            assert path.stat().st_mode & 0o777 == 0o666 & ~mask
