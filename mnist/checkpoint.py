@@ -184,15 +184,17 @@ class Checkpoint:
         return progress
 
 
-def contents(config: dict[str, Any], method: Method, progress: Progress) -> dict[str, bytes]:
+def contents(
+    config: dict[str, Any], method: Method, progress: Progress
+) -> dict[str, files.Content]:
     """The files of a checkpoint of this moment, by name."""
     history = torch.stack(progress.history) if progress.history else torch.empty(0, 0)
     saved = {name: getattr(progress, name) for name in ("epoch", "step", "total_steps", "rows")}
     ordered = (
         files.json_bytes(config),
         files.json_bytes(saved),
-        files.tensor_bytes(method.state_dict()),
-        files.tensor_bytes(method.trainer_state() | {"history": history}),
+        files.tensor_pieces(method.state_dict()),
+        files.tensor_pieces(method.trainer_state() | {"history": history}),
     )
     return dict(zip(CONTENTS, ordered, strict=True))
 

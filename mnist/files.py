@@ -16,11 +16,14 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from mnist import __version__
@@ -29,7 +32,10 @@ from mnist.errors import Problem, StorageFailed
 FORMAT = 2  # of a sealed folder and of what is in it
 MANIFEST = "manifest.json"
 LARGEST = {".json": 2**26, ".safetensors": 2**32}  # bytes: 64 MiB, 4 GiB
+DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}  # in safetensors' words
 VERSION = f"mnist-style {__version__}"
+
+Content = bytes | Sequence[bytes | memoryview]  # of a file
 
 
 class Damaged(Exception):
@@ -39,7 +45,7 @@ class Damaged(Exception):
 # --- writing --------------------------------------------------------------------------------------
 
 
-def write_folder(folder: Path, files: dict[str, bytes]) -> None:
+def write_folder(folder: Path, files: dict[str, Content]) -> None:
     """Write a sealed folder that does not exist yet; return once it is on the disk.
 
     Raises:
@@ -49,9 +55,11 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
     discard(partial)
     try:
         partial.mkdir()
-        for name, content in files.items():
-            write_new(partial / name, content)
-        write_new(partial / MANIFEST, manifest(files))
+        with ThreadPoolExecutor(1) as other:  # hashing takes as long as writing: do both at once
+            hashed = other.submit(manifest, files)
+            for name, content in files.items():
+                write_new(partial / name, content)
+            write_new(partial / MANIFEST, hashed.result())
         flush(partial)
         partial.rename(folder)
         flush(folder.parent)
@@ -75,16 +83,17 @@ def write_file(path: Path, content: bytes) -> None:
     flush(path.parent)
 
 
-def write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: Content) -> None:
     """Write a file that does not exist yet, and return once its content is on the disk.
 
     Its name is so once `flush` was called on its folder. Permissions follow the umask.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        for piece in pieces(content):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -108,15 +117,24 @@ def discard(folder: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def manifest(files: dict[str, bytes]) -> bytes:
+def pieces(content: Content) -> Sequence[bytes | memoryview]:
+    """A file's content as the pieces that it consists of."""
+    return [content] if isinstance(content, bytes) else content
+
+
+def manifest(files: dict[str, Content]) -> bytes:
     """What seals a folder: the size and SHA-256 of every file."""
     entries = {name: entry(content) for name, content in files.items()}
     return sealed({"format": FORMAT, "written_by": VERSION, "files": entries})
 
 
-def entry(content: bytes) -> dict[str, Any]:
+def entry(content: Content) -> dict[str, Any]:
     """What the manifest holds of a file."""
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces(content):
+        digest.update(piece)
+        size += len(piece)
+    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
 def sealed(content: dict[str, Any]) -> bytes:
@@ -129,9 +147,27 @@ def json_bytes(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def tensor_bytes(tensors: dict[str, Tensor]) -> bytes:
-    """Tensors of whatever device, as safetensors."""
-    return safetensors.torch.save({n: t.detach().cpu().contiguous() for n, t in tensors.items()})
+def tensor_pieces(tensors: dict[str, Tensor]) -> list[bytes | memoryview]:
+    """Tensors of whatever device as a safetensors file, in pieces.
+
+    The format is https://github.com/huggingface/safetensors#format: the length of a JSON header in
+    8 bytes, the header, the numbers. Its own package copies everything twice, which takes longer
+    than writing it; these pieces are the tensors' own memory, so they are to be used at once.
+    """
+    header, numbers, start = {}, [], 0
+    for name, tensor in tensors.items():
+        piece = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        end = start + piece.nbytes
+        header[name] = {
+            "dtype": DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+        numbers.append(memoryview(piece))
+        start = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *numbers]
 
 
 # --- reading --------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ import itertools
 import json
 import os
 import pickle
-import signal
 
 import pytest
+import safetensors.torch
 import torch
+from faults import Faults, with_fault
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,11 +20,8 @@ from mnist.files import Damaged
 NAMES = ("config.json", "weights.safetensors")
 CONTENT = {
     "config.json": files.json_bytes({"size": 3}),
-    "weights.safetensors": files.tensor_bytes({"w": torch.arange(3.0)}),
+    "weights.safetensors": b"".join(files.tensor_pieces({"w": torch.arange(3.0)})),
 }
-# Every call by which a save changes the disk.
-NO_SUCH_CALL = 10
-CALLS = ("mkdir", "open", "write", "fsync", "rename", "replace", "unlink", "rmdir")
 
 
 @pytest.fixture
@@ -33,36 +31,34 @@ def folder(tmp_path):
     return tmp_path / "step"
 
 
-class Faults:
-    """Lets `os` do so many disk calls, and then fails at the next, or kills the process."""
-
-    def __init__(self, monkeypatch, at, fault):
-        self.done, self.at, self.fault, self.calls = 0, at, fault, []
-        for name in CALLS:
-            monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name)))
-
-    def wrapped(self, name, function):
-        def call(*arguments, **options):
-            self.calls.append((name, arguments))
-            self.done += 1
-            if self.done == self.at:
-                if self.fault == "kill":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                raise OSError(28, "No space left on device")
-            return function(*arguments, **options)
-
-        return call
-
-
 def test_what_is_written_is_read(folder):
     assert files.read_folder(folder, NAMES) == CONTENT
     assert torch.equal(files.tensors("w", CONTENT["weights.safetensors"])["w"], torch.arange(3.0))
 
 
-def test_the_order_of_a_save(tmp_path, monkeypatch):
-    faults = Faults(monkeypatch, 0, "none")
-    files.write_folder(tmp_path / "step", CONTENT)
-    monkeypatch.undo()
+def test_tensors_are_written_as_their_own_package_reads_them():
+    tensors = {
+        "matrix": torch.randn(3, 5).T,  # not contiguous
+        "number": torch.tensor(7.0),
+        "nothing": torch.empty(0, 4),
+        "count": torch.tensor(3),
+        "state": torch.arange(9, dtype=torch.uint8),
+        "learned": torch.nn.Parameter(torch.randn(2)),
+    }
+    content = b"".join(files.tensor_pieces(tensors))
+    read = safetensors.torch.load(content)
+    assert read.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(read[name], tensor)
+        assert read[name].dtype == tensor.dtype
+    pieces = files.tensor_pieces(tensors)
+    assert files.entry(pieces) == files.entry(content)
+    assert files.entry(content)["bytes"] == len(content)
+
+
+def test_the_order_of_a_save(tmp_path):
+    with Faults().applied() as faults:
+        files.write_folder(tmp_path / "step", CONTENT)
     order = [(name, getattr(argument[0], "name", "")) for name, argument in faults.calls]
     each = [("write", ""), ("fsync", "")]
     assert order == [
@@ -74,20 +70,6 @@ def test_the_order_of_a_save(tmp_path, monkeypatch):
         ("rename", ".partial"),
         *[("open", tmp_path.name), ("fsync", "")],
     ]
-
-
-def with_fault(fault, at, action):
-    """Do an action in a child process with a fault at its n-th call; is there an n-th call?"""
-    child = os.fork()
-    if child == 0:
-        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(OSError):
-            faults = Faults(patch, at, fault)
-            action()
-            os._exit(NO_SUCH_CALL if faults.done < at else 0)
-        os._exit(0)  # with an error, as was asked for
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (NO_SUCH_CALL, -signal.SIGKILL if fault == "kill" else 0)
-    return code != NO_SUCH_CALL
 
 
 @pytest.mark.parametrize("fault", ["error", "kill"])

@@ -263,7 +263,7 @@ def test_a_trainer_state_that_cannot_be_is_refused(saved, change):
         state["generator"] = state["generator"][:7].clone()
     else:
         del state["history"]
-    rewrite(session, **{"trainer.safetensors": files.tensor_bytes(state)})
+    rewrite(session, **{"trainer.safetensors": files.tensor_pieces(state)})
     with pytest.raises(Problem, match="does not fit this run"):
         session.newest().restore(session.newest().build())
 
