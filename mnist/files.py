@@ -155,7 +155,7 @@ def tensor_pieces(tensors: dict[str, Tensor]) -> list[bytes | memoryview]:
     than writing it; these pieces are the tensors' own memory, so they are to be used at once.
     """
     header, numbers, start = {}, [], 0
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):  # the same file, whatever order they come in
         piece = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         end = start + piece.nbytes
         header[name] = {

@@ -51,6 +51,8 @@ def test_tensors_are_written_as_their_own_package_reads_them():
     for name, tensor in tensors.items():
         assert torch.equal(read[name], tensor)
         assert read[name].dtype == tensor.dtype
+    backwards = dict(reversed(tensors.items()))
+    assert b"".join(files.tensor_pieces(backwards)) == content
     pieces = files.tensor_pieces(tensors)
     assert files.entry(pieces) == files.entry(content)
     assert files.entry(content)["bytes"] == len(content)
