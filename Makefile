@@ -23,8 +23,9 @@ $(VENV)/run.stamp: requirements.txt
 	$(BIN)/python -m pip install --requirement requirements.txt
 	touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp tests/requirements.txt
-	$(BIN)/python -m pip install --requirement tests/requirements.txt
+$(VENV)/test.stamp: $(VENV)/run.stamp tests/requirements.txt vis-requirements.txt
+	$(BIN)/python -m pip install --requirement tests/requirements.txt \
+		--requirement vis-requirements.txt
 	touch $@
 
 clean:

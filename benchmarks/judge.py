@@ -12,17 +12,18 @@ import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from mnist import files  # noqa: E402
 from mnist.classifier import Classifier  # noqa: E402
 from mnist.data import SIDE, Dataset, Digits, epoch_order, load_dataset  # noqa: E402
 from mnist.launch import choose_precision  # noqa: E402
 from mnist.layers import seeded  # noqa: E402
-from mnist.session import read_tensors, write_tensors  # noqa: E402
 
 EPOCHS, BATCH, LR, SHIFT = 8, 250, 3e-3, 2
 LEAST_ACCURACY = 0.994  # on the real test images, or it is no judge
@@ -37,11 +38,11 @@ def judge(dataset: Dataset, seed: int = 0) -> tuple[Classifier, float]:
     path = ROOT / ".cache" / f"judge-{dataset.name}-{seed}.safetensors"
     if path.exists():
         model = Classifier()
-        model.load_state_dict(read_tensors(path))
+        model.load_state_dict(load_file(path))
     else:
         model = train(dataset, seed)
         path.parent.mkdir(exist_ok=True)
-        write_tensors(path, model.state_dict())
+        files.write_file(path, b"".join(files.tensor_pieces(model.state_dict())))
     model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
     accuracy = accuracy_on(model, dataset.test)
     if accuracy < LEAST_ACCURACY:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from collections.abc import Callable
 from mnist import __version__
 from mnist.errors import Interrupted, Problem
 
-EXIT_CODES = """\
+TOOL_EXIT_CODES = """\
+exit codes: 0 done; 2 something to mend, said in one line; 4 no checkpoint of the run is whole;
+130 stopped by Ctrl-C. MNIST_TRACEBACK=1 shows where it failed."""
+TRAINING_EXIT_CODES = """\
 exit codes: 0 done; 2 something to mend, said in one line; 3 a loss or gradient became NaN or
 infinite; 4 the run's directory cannot be written, or has no whole checkpoint any more;
 129/130/143 stopped by SIGHUP/Ctrl-C/SIGTERM, with the run saved. SIGUSR1 saves, and training goes
@@ -35,6 +39,10 @@ DEFAULTS = {
     "save_every": None,
     "keep": 2,
     "deterministic": False,
+    "count": 1,
+    "sample_size": 500,
+    "projection": "matrix",
+    "space": "style",
     "quiet": False,
 }
 # A small set needs more rounds, up to where it is only learnt by heart (docs/LOG.md).
@@ -42,7 +50,30 @@ EPOCHS = {"mnist": 30, "mnist-5k": 60}
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that says what is wrong in one line."""
+    """An `ArgumentParser` that says what is wrong in one line.
+
+    Args:
+        doc: the script's docstring, its description.
+        exit_codes: what its exit codes mean.
+    """
+
+    def __init__(self, doc: str, exit_codes: str):
+        super().__init__(
+            description=doc,
+            epilog=exit_codes,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+        self.add_argument("--version", action="version", version=f"mnist-style {__version__}")
+        # So that "-0.3,1.2" is taken for a style and not for a flag, as "-0.3" is for a number.
+        self._negative_number_matcher = re.compile(r"-[\d.][\d.,eE+-]*$")
+
+    def flag(self, name: str, text: str, **options) -> None:
+        """Add a flag, and its default to its help."""
+        default = DEFAULTS.get(name.removeprefix("--").replace("-", "_"))
+        suffix = "" if default is None or "action" in options else f" (default: {default})"
+        self.add_argument(name, help=text + suffix, **options)
 
     def error(self, message: str) -> None:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -50,19 +81,8 @@ class Parser(argparse.ArgumentParser):
 
 def training_parser(doc: str) -> Parser:
     """The flags of a training script, whose docstring is its description."""
-    parser = Parser(
-        description=doc,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-
-    def add(flag: str, text: str, **options) -> None:
-        default = DEFAULTS.get(flag.removeprefix("--").replace("-", "_"))
-        suffix = "" if default is None or "action" in options else f" (default: {default})"
-        parser.add_argument(flag, help=text + suffix, **options)
-
+    parser = Parser(doc, TRAINING_EXIT_CODES)
+    add = parser.flag
     add("--feature-size", "numbers in a style", type=whole_number(1), metavar="N")
     epochs = ", ".join(f"{count} on {name}" for name, count in EPOCHS.items())
     add("--epochs", f"epochs in all (default: {epochs})", type=whole_number(1), metavar="E")
@@ -111,7 +131,30 @@ def training_parser(doc: str) -> Parser:
         action="store_true",
     )
     add("--quiet", "say nothing but warnings and errors", action="store_true")
-    parser.add_argument("--version", action="version", version=f"mnist-style {__version__}")
+    return parser
+
+
+def tool_parser(doc: str, output: str) -> Parser:
+    """The flags that all tools on a trained run share.
+
+    Args:
+        doc: the script's docstring.
+        output: what its `--output` may be.
+    """
+    parser = Parser(doc, TOOL_EXIT_CODES)
+    add = parser.flag
+    add(
+        "--feature-size",
+        "numbers in a style, which name the run's directory: mnistN.ckpt",
+        type=whole_number(1),
+        metavar="N",
+    )
+    add("--ckpt-dir", "directory of the run, whatever its name", metavar="DIR")
+    add(
+        "--data-dir", "where MNIST's files are (default: $MNIST_DATA_DIR, then ./data)", metavar="D"
+    )
+    add("--seed", "of what is drawn or chosen", type=whole_number(0), metavar="S")
+    add("--output", f"{output}; without it a window opens", metavar="FILE")
     return parser
 
 
@@ -139,6 +182,25 @@ def positive_number(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
     return value
+
+
+def numbers(text: str) -> list[float]:
+    """An argument type: finite numbers with commas between them."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [math.nan]
+    if not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0.3,-1.2")
+    return values
+
+
+def whole_numbers(text: str) -> list[int]:
+    """An argument type: whole numbers with commas between them."""
+    parts = text.split(",")
+    if not all(part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,3,7")
+    return [int(part) for part in parts]
 
 
 def warn(message: str) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -118,6 +118,27 @@ def load_dataset(name: str, data_dir: str | os.PathLike | None = None) -> Datase
     if name not in DATASETS:
         raise Problem(f"no data set named {name!r}: choose from {', '.join(DATASETS)}")
     return DATASETS[name](data_dir)
+
+
+def load_same_dataset(
+    training: dict[str, Any], data_dir: str | os.PathLike | None = None
+) -> Dataset:
+    """The data set that a run was trained on.
+
+    Args:
+        training: its name and SHA-256, as "dataset" and "dataset_sha256" of a run's configuration.
+        data_dir: as for `load_dataset`.
+
+    Raises:
+        Problem: what is found by its name now is another; or as `load_dataset`.
+    """
+    dataset = load_dataset(training["dataset"], data_dir)
+    if dataset.sha256 != training["dataset_sha256"]:
+        raise Problem(
+            f"{dataset.name} in {dataset.source} is not what the run was trained on: its SHA-256 "
+            f"is {dataset.sha256}, the run's configuration has {training['dataset_sha256']}"
+        )
+    return dataset
 
 
 # --- the full MNIST -----------------------------------------------------------------------------

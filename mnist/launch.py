@@ -104,7 +104,7 @@ def continued(
     """The run in a directory, from where it stands."""
     config = copy.deepcopy(checkpoint.config)
     config["training"] |= {k: v for k, v in given.items() if k in ("epochs", "deterministic")}
-    dataset = same_dataset(config["training"], given.get("data_dir"))
+    dataset = data.load_same_dataset(config["training"], given.get("data_dir"))
     if config["training"].get("deterministic"):
         be_deterministic()
     method = checkpoint.build().to(device)
@@ -142,7 +142,7 @@ def fresh(
         training = {"dataset": theirs["training"]["dataset"]}
         refuse_contradictions(session, {"model": shared, "training": training}, given)
         model |= shared
-        dataset = same_dataset(theirs["training"], wanted["data_dir"])
+        dataset = data.load_same_dataset(theirs["training"], wanted["data_dir"])
         note = (
             f"a new run in {session.directory}, from the autoencoder that "
             f"mnist-{theirs['method']}.py trained to epoch {parent.epoch}, now in "
@@ -218,21 +218,6 @@ def find_dataset(name: str, data_dir: str | None) -> data.Dataset:
             "name a folder with the files by --data-dir to use them"
         )
         return data.load_dataset("mnist-5k")
-
-
-def same_dataset(training: dict[str, Any], data_dir: str | None) -> data.Dataset:
-    """The data set that a run was trained on.
-
-    Raises:
-        Problem: what is found by its name now is another.
-    """
-    dataset = data.load_dataset(training.get("dataset"), data_dir)
-    if dataset.sha256 != training.get("dataset_sha256"):
-        raise Problem(
-            f"{dataset.name} in {dataset.source} is not what the run was trained on: its SHA-256 "
-            f"is {dataset.sha256}, config.json has {training.get('dataset_sha256')}"
-        )
-    return dataset
 
 
 def choose_device(name: str) -> torch.device:

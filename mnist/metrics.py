@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+NEIGHBOURS = 25  # that read a digit off a style
+
 
 def ks_distance(style: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:
     """Kolmogorov-Smirnov distance of each style dimension from its prior: [B, N] -> float64 [N].
@@ -51,6 +53,25 @@ def probe_accuracy(
         warnings.simplefilter("ignore", ConvergenceWarning)
         probe.fit(train_styles, train_labels)
     return float((probe.predict(test_styles) == test_labels).mean())
+
+
+def knn_accuracy(
+    styles: Tensor, labels: Tensor, other_styles: Tensor, other_labels: Tensor, k: int = NEIGHBOURS
+) -> float:
+    """Share of other styles whose digit is the commonest among their k nearest styles: leakage.
+
+    The classifier of Fix & Hodges (1951). It needs no training, and no package.
+
+    Args:
+        styles, other_styles: [A, N] and [B, N].
+        labels, other_labels: their digits, int64.
+    """
+    right = 0
+    for some, digits in zip(other_styles.split(1000), other_labels.split(1000), strict=True):
+        nearest = torch.cdist(some, styles).topk(k, largest=False).indices
+        votes = torch.nn.functional.one_hot(labels[nearest]).sum(1)
+        right += (votes.argmax(1) == digits).sum().item()
+    return right / len(other_styles)
 
 
 def chance(labels: np.ndarray) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,32 +18,46 @@ MARGIN = 12
 COLUMNS = 20
 
 
-def sheet(sections: list[tuple[str, np.ndarray]]) -> bytes:
-    """A PNG of titled grids, one below the other.
+class Section(NamedTuple):
+    """A part of a sheet: its title, and images in rows."""
 
-    Args:
-        sections: for each grid its title, and its images [rows, columns, 28, 28] in [0, 1],
-            drawn as dark ink on white paper.
-    """
-    font = ImageFont.load_default(size=15)
-    line = 24
-    width = max(grid.shape[1] * grid.shape[3] for _, grid in sections) * SCALE + 2 * MARGIN
+    title: str
+    images: np.ndarray  # [rows, columns, 28, 28] in [0, 1], drawn as dark ink on white paper
+    captions: Sequence[str] = ()  # to the right of each row
+
+
+def sheet(sections: Sequence[Section]) -> bytes:
+    """A PNG of titled grids of images, one below the other."""
+    font, small, line = ImageFont.load_default(size=15), ImageFont.load_default(size=13), 24
+    width = max(section_width(section, font, small) for section in sections)
     height = MARGIN + sum(
-        line + grid.shape[0] * grid.shape[2] * SCALE + MARGIN for _, grid in sections
+        line + s.images.shape[0] * s.images.shape[2] * SCALE + MARGIN for s in sections
     )
     page = Image.new("L", (width, height), 255)
     draw = ImageDraw.Draw(page)
     top = MARGIN
-    for title, grid in sections:
+    for title, images, captions in sections:
         draw.text((MARGIN, top), title, fill=0, font=font)
-        rows, columns, tall, wide = grid.shape
-        pixels = grid.swapaxes(1, 2).reshape(rows * tall, columns * wide)
+        top += line
+        rows, columns, tall, wide = images.shape
+        pixels = images.swapaxes(1, 2).reshape(rows * tall, columns * wide)
         ink = Image.fromarray((255 * (1 - pixels)).round().astype(np.uint8))
-        page.paste(ink.resize((ink.width * SCALE, ink.height * SCALE)), (MARGIN, top + line))
-        top += line + ink.height * SCALE + MARGIN
+        page.paste(ink.resize((ink.width * SCALE, ink.height * SCALE)), (MARGIN, top))
+        right = MARGIN + columns * wide * SCALE
+        for row, caption in enumerate(captions):
+            middle = top + round((row + 0.5) * tall * SCALE)
+            draw.text((right + MARGIN, middle), caption, fill=0, font=small, anchor="lm")
+        top += rows * tall * SCALE + MARGIN
     buffer = io.BytesIO()
     page.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def section_width(section: Section, font: ImageFont.ImageFont, small: ImageFont.ImageFont) -> int:
+    """Screen pixels that a section needs, margins included."""
+    images = section.images.shape[1] * section.images.shape[3] * SCALE
+    captions = max((small.getlength(caption) + MARGIN for caption in section.captions), default=0)
+    return 2 * MARGIN + round(max(images + captions, font.getlength(section.title)))
 
 
 def training_samples(
@@ -74,8 +89,10 @@ def training_samples(
         what = "decodings of {} styles drawn from the prior"
     return sheet(
         [
-            ("test images, and below them their reconstructions", grid([batch.images, rebuilt])),
-            (what.format(len(styles)), grid(written.split(len(styles)))),
+            Section(
+                "test images, and below them their reconstructions", grid([batch.images, rebuilt])
+            ),
+            Section(what.format(len(styles)), grid(written.split(len(styles)))),
         ]
     )
 

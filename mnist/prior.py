@@ -27,3 +27,11 @@ class Gaussian:
     def cdf(self, style: Tensor) -> Tensor:
         """P(number ≤ x), of each number by itself: [B, N] -> [B, N] in [0, 1]."""
         return torch.special.ndtr(style / self.std)
+
+    def pdf(self, number: Tensor) -> Tensor:
+        """Density of a style's number by itself, of any shape."""
+        return torch.exp(-0.5 * (number / self.std) ** 2) / (self.std * math.sqrt(2 * math.pi))
+
+    def icdf(self, probability: Tensor) -> Tensor:
+        """The number that a style's number is below with this probability: the inverse of `cdf`."""
+        return self.std * torch.special.ndtri(probability)

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mnist.data import CLASSES, SIDE
+from mnist.data import CLASSES, SIDE, Digits, load_same_dataset
 from mnist.errors import Problem
 from mnist.prior import Gaussian
 from mnist.session import Session
+
+BATCH = 2000  # images that are encoded or decoded at once
+
+
+class Styles(NamedTuple):
+    """Styles of images of a data set."""
+
+    index: np.ndarray  # int64 [B], their numbers in it
+    digits: np.ndarray  # int64 [B]
+    styles: np.ndarray  # float32 [B, N]
+
+
+class Generated(NamedTuple):
+    """Images that a run wrote: a labelled data set."""
+
+    images: np.ndarray  # uint8 [B, 28, 28], 255 being ink
+    labels: np.ndarray  # int64 [B], the digits asked for
+    styles: np.ndarray  # float32 [B, N], the styles they were written in
 
 
 class Run:
@@ -25,11 +44,14 @@ class Run:
         >>> style = run.prior.sample(1).expand(10, -1)      # one handwriting ...
         >>> images = run.decode(style, digits)              # ... for ten digits [10, 1, 28, 28]
         >>> run.encode(images, digits)                      # and about the same style back [10, 4]
+        >>> run.styles(500)                                 # of test images, as arrays
+        >>> run.generate(count=1000)                        # 10,000 labelled images, as arrays
 
     Attributes:
         config: the saved configuration (config.json): "method", "model" (feature_size, labels,
             prior_std, ...), "training" (dataset, its SHA-256, epochs, ...), "versions".
         prior: what styles are distributed like: `sample(count)`, `log_prob(style)`, `cdf(style)`.
+        epoch: epochs of training behind it.
         method: the networks themselves, `method.encoder` and `method.decoder`, for whoever wants
             gradients; the decoder returns logits.
     """
@@ -39,6 +61,7 @@ class Run:
         for folder, reason in checkpoint.damaged.items():
             warnings.warn(f"{folder} is damaged ({reason}): using an older one", stacklevel=3)
         self.config: dict[str, Any] = checkpoint.config
+        self.epoch: int = checkpoint.epoch
         try:
             self.method = checkpoint.build().to(device)
         except (AssertionError, RuntimeError) as error:
@@ -86,6 +109,56 @@ class Run:
         labels = self.check_labels(labels, len(style))
         return self.method.decoder(style.to(self.device), labels).sigmoid()
 
+    def styles(
+        self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike | None = None
+    ) -> Styles:
+        """The styles of test images, equally many of each digit.
+
+        Args:
+            count: how many; those that are not a multiple of ten go to the first digits.
+            seed: of the choice.
+            data_dir: where the run's data set lies, as for training.
+
+        Raises:
+            Problem: the data set is not found, or has fewer images of a digit.
+        """
+        test = load_same_dataset(self.config["training"], data_dir).test
+        return self.styles_of(test, balanced_sample(test.labels, count, seed))
+
+    def styles_of(self, digits: Digits, index: Tensor) -> Styles:
+        """The styles of some images of a data set: those numbered `index`, int64 [B]."""
+        batches = (digits.batch(part) for part in index.split(BATCH))
+        styles = torch.cat([self.encode(batch.images, batch.labels) for batch in batches])
+        return Styles(index.numpy(), digits.labels[index].numpy(), styles.cpu().numpy())
+
+    def generate(
+        self, styles: Tensor | np.ndarray | None = None, *, count: int = 1, seed: int = 0
+    ) -> Generated:
+        """All ten digits in each of some styles.
+
+        Args:
+            styles: float32 [K, N]. Without it `count` of them are drawn from the prior.
+            count: K, where they are drawn.
+            seed: of drawing them.
+
+        Returns:
+            10 K images: digits 0 to 9 in the first style, then in the second, and so on.
+
+        Raises:
+            ValueError: as `decode`, or the run is not told the digit.
+        """
+        if not self.config["model"]["labels"]:
+            raise ValueError("this run is not told the digit, so it cannot be asked for one")
+        if styles is None:
+            styles = self.prior.sample(count, torch.Generator().manual_seed(seed))
+        each = torch.as_tensor(styles).repeat_interleave(CLASSES, 0)
+        digits = torch.arange(CLASSES).repeat(len(each) // CLASSES)
+        images = [
+            self.decode(some, labels).mul(255).round().to(torch.uint8).squeeze(1).cpu()
+            for some, labels in zip(each.split(BATCH), digits.split(BATCH), strict=True)
+        ]
+        return Generated(torch.cat(images).numpy(), digits.numpy(), each.numpy())
+
     @property
     def device(self) -> torch.device:
         """Where the networks are; arguments are moved there, and results stay there."""
@@ -101,6 +174,26 @@ class Run:
         if count and not (labels.min() >= 0 and labels.max() < CLASSES):
             raise ValueError(f"labels have values outside 0 to {CLASSES - 1}")
         return labels.to(self.device)
+
+
+def balanced_sample(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Numbers of `count` images, equally many of each digit, in order: int64 [count].
+
+    Raises:
+        Problem: there are fewer images of a digit than that.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = []
+    for digit in range(CLASSES):
+        there = torch.nonzero(labels == digit)[:, 0]
+        wanted = (count + CLASSES - 1 - digit) // CLASSES
+        if wanted > len(there):
+            raise Problem(
+                f"a sample of {count:,} needs {wanted:,} images of each digit, and there are "
+                f"{len(there):,} of digit {digit}: take a smaller one"
+            )
+        chosen.append(there[torch.randperm(len(there), generator=generator)[:wanted]])
+    return torch.cat(chosen).sort().values
 
 
 def check_tensor(

@@ -1,6 +1,8 @@
 """What tests share: a tiny data set, small networks, and scripts run as a person runs them."""
 
+import functools
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -10,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist.data import Dataset, Digits
+from mnist.checkpoint import Progress
+from mnist.data import Dataset, Digits, load_dataset
 from mnist.methods import METHODS
+from mnist.session import Session
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -56,6 +60,26 @@ def tiny():
     return Dataset("tiny", digits(60), digits(20), "a test")
 
 
+def save_run(directory, name, model, progress=None):
+    """A run of these networks, with their first weights, on the bundled images."""
+    method = METHODS[name](**model)
+    with torch.no_grad():  # so that styles have the prior's spread
+        for start in range(0, 4000, 40):
+            method.encoder(*bundled().train.batch(slice(start, start + 40)))
+    training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256}
+    config = {"method": name, "model": method.config, "training": TRAINING | training}
+    with Session(directory) as session:
+        session.start(config, [])
+        session.save(method, progress or Progress())
+    return method
+
+
+@functools.cache
+def bundled():
+    """The bundled data set, read once."""
+    return load_dataset("mnist-5k")
+
+
 def command(script, *flags):
     """A script with flags, as a list for subprocess."""
     return [sys.executable, str(ROOT / script), *map(str, flags)]
@@ -63,7 +87,8 @@ def command(script, *flags):
 
 def environment(**changes):
     """The environment without what would change a script's choices."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MNIST_")}
+    without = ("MNIST_", "DISPLAY", "WAYLAND_DISPLAY", "QT_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(without)}
     return kept | {"PYTHONPATH": str(ROOT)} | changes
 
 
@@ -80,6 +105,26 @@ def run_script(tmp_path):
             text=True,
             timeout=300,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch, capsys):
+    """The same in this process, which saves the seconds that torch takes to import."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ.keys() - environment().keys():
+        monkeypatch.delenv(name)
+
+    def run(script, *flags):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, flags)])
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+        output, errors = capsys.readouterr()
+        return subprocess.CompletedProcess(flags, code, output, errors)
 
     return run
 

@@ -27,6 +27,15 @@ ALLOWED = {  # module -> what of the package it may import
     "checkpoint": {"errors", "files", "methods"},
     "session": {"checkpoint", "errors", "files", "methods"},
     "run": {"data", "errors", "prior", "session"},
+    "scan": {"data", "errors"},
+    "plotting": set(),
+    "display": set(),
+    "window": {"files", "plotting"},
+    "tools": {"", "cli", "errors", "files", "run"},
+    "generate_all": {"cli", "data", "display", "errors", "files", "latent", "pictures", "run"}
+    | {"scan", "tools", "window"},
+    "encoder_vis": {"cli", "data", "display", "errors", "latent", "metrics", "plotting", "run"}
+    | {"tools", "window"},
     "training": {"checkpoint", "data", "errors", "files", "methods", "metrics", "pictures"}
     | {"report", "session", "signals"},
     "launch": {"", "checkpoint", "cli", "data", "errors", "methods", "report", "session"}
@@ -64,6 +73,20 @@ def test_a_method_knows_networks_and_losses_only(path):
     packages, ours = imported(path)
     assert ours <= METHOD | {"methods"}
     assert packages <= TORCH | {"__future__", "abc", "collections", "math", "mnist", "typing"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "mnist" / "latent").glob("*.py")), ids=lambda p: p.stem
+)
+def test_latent_tools_know_nothing_of_runs(path):
+    packages, ours = imported(path)
+    assert ours <= {"latent"}
+    assert packages <= TORCH | {"__future__", "collections", "typing"}
+
+
+def test_one_module_imports_matplotlib():
+    users = [p.stem for p in (ROOT / "mnist").rglob("*.py") if "matplotlib" in imported(p)[0]]
+    assert users == ["plotting"]
 
 
 def test_the_loop_names_no_method():

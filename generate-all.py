@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Write all ten digits in one handwriting: a style drawn from the prior, given, or an image's.
+
+example: ./generate-all.py --feature-size 4
+         ./generate-all.py --from-image my-seven.jpg --digit 7 --output mine.png
+         ./generate-all.py --count 10000 --output data.npz
+"""
+
+from mnist.cli import Parser, main, numbers, tool_parser, whole_number
+
+
+def parser() -> Parser:
+    parser = tool_parser(__doc__, "FILE.png, FILE.npz (arrays) or DIR (a PNG per image, a CSV)")
+    add = parser.flag
+    add("--count", "styles to draw from the prior", type=whole_number(1), metavar="K")
+    add("--style", "a style instead, as 0.3,-1.2,0,2", type=numbers, metavar="NUMBERS")
+    add("--from-image", "the style of your own picture of a digit", metavar="FILE")
+    add("--digit", "which digit --from-image shows", type=int, choices=range(10), metavar="D")
+    add("--from-test", "the style of a test image", type=whole_number(0), metavar="INDEX")
+    add(
+        "--blend",
+        "styles on the way from A to B, each a style or a test image such as test17",
+        nargs=3,
+        metavar=("A", "B", "STEPS"),
+    )
+    return parser
+
+
+def run(arguments: dict) -> None:
+    from mnist.generate_all import generate_all  # late: torch takes a second to import
+
+    generate_all(arguments)
+
+
+if __name__ == "__main__":
+    main(parser(), run)

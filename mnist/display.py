@@ -1,0 +1,54 @@
+"""Whether a window can be opened here at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+# What opening a window needs, tried in another process: where Qt finds no display, or not the
+# libraries for it, it does not raise but aborts, and would take this process with it.
+TRY = """
+import sys
+try:
+    from PyQt5.QtWidgets import QApplication
+except ImportError as error:
+    print(f"PyQt5 does not import ({error}): install vis-requirements.txt for a window")
+    sys.exit(1)
+QApplication(["probe"])
+"""
+NO_SCREEN = ("offscreen", "minimal")  # platforms on which Qt works and nobody sees anything
+
+
+class Probe:
+    """Finds out, while other work goes on, whether a window can be opened."""
+
+    def __init__(self):
+        self.process = None
+        if sys.platform.startswith("linux") and not (
+            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        ):
+            self.reason = "there is no display ($DISPLAY is not set)"
+        elif os.environ.get("QT_QPA_PLATFORM") in NO_SCREEN:
+            self.reason = f"QT_QPA_PLATFORM is {os.environ['QT_QPA_PLATFORM']}"
+        else:
+            self.reason = None
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", TRY],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+
+    def obstacle(self) -> str | None:
+        """Why no window can be opened, or None if one can."""
+        if self.process:
+            try:
+                said, _ = self.process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.communicate()
+                return "the display does not answer"
+            if self.process.returncode:
+                self.reason = said.strip() or "Qt cannot open the display"
+        return self.reason

@@ -1,0 +1,277 @@
+"""The style space of a trained run, drawn: what encoder-vis.py does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist import metrics, plotting
+from mnist.cli import DEFAULTS
+from mnist.data import CLASSES, Digits, load_same_dataset
+from mnist.display import Probe
+from mnist.errors import Problem
+from mnist.latent import maps
+from mnist.run import Run, balanced_sample
+from mnist.tools import check_output, open_run, run_directory, write
+
+SUFFIXES = (".png", ".svg", ".pdf")
+MOST_DIMENSIONS = 10  # in one figure
+GRID, SMALL_GRID = 20, 10  # images to a side of a manifold: of one digit, of each of ten
+STEPS, SMALL_STEPS = 13, 7  # images in a row of a traversal: likewise
+REACH = 3  # standard deviations that a traversal goes each way
+
+
+class Styles(NamedTuple):
+    """The styles of all test images, and what they come to."""
+
+    test: Digits
+    styles: Tensor  # [B, N]
+    ks: Tensor  # [N]
+    leakage: float
+
+
+def encoder_vis(given: dict[str, Any]) -> None:
+    """Do what the command line says.
+
+    Args:
+        given: the flags that were given, by name.
+
+    Raises:
+        Problem: anything that its user can mend.
+    """
+    output = check_output(given, SUFFIXES)
+    probe = None if output else Probe()
+    refuse_contradictions(given)
+    run = open_run(given)
+    look = None
+    if "manifold" in given:
+        figure = manifold(run, given)
+    else:
+        found = measure(run, given)
+        index = sample(found.test, given)
+        if "csv" in given:
+            write_csv(Path(given["csv"]), found, index)
+        figure = scatter(run, given, found, index)
+        look = Look(run, found, index)
+    show(given, figure, look, output, probe)
+
+
+def refuse_contradictions(given: dict[str, Any]) -> None:
+    """Raise a Problem for flags that do not go together."""
+    if "manifold" in given:
+        for flag in ("csv", "projection", "space", "sample_size"):
+            if flag in given:
+                name = flag.replace("_", "-")
+                raise Problem(
+                    f"--manifold and --{name} do not go together: it decodes, they encode"
+                )
+    elif "digit" in given or "style" in given:
+        raise Problem("--digit and --style are for --manifold: add it")
+    if given.get("space") == "pixels" and given.get("projection", "matrix") == "matrix":
+        raise Problem("784 pixels make no matrix: add --projection pca or tsne")
+    if "csv" in given and not Path(given["csv"]).parent.is_dir():
+        raise Problem(f"--csv {given['csv']}: there is no such directory")
+
+
+# --- styles of test images ----------------------------------------------------------------------
+
+
+def measure(run: Run, given: dict[str, Any]) -> Styles:
+    """Encode all test images, and see how near to the prior and how free of the digit they are."""
+    test = load_same_dataset(run.config["training"], given.get("data_dir")).test
+    styles = torch.from_numpy(run.styles_of(test, torch.arange(len(test))).styles)
+    ks = metrics.ks_distance(styles, run.prior.cdf)
+    # One half's styles are read by the help of the other half's.
+    half = len(test) // 2
+    leakage = metrics.knn_accuracy(
+        styles[:half], test.labels[:half], styles[half:], test.labels[half:]
+    )
+    return Styles(test, styles, ks, leakage)
+
+
+def sample(test: Digits, given: dict[str, Any]) -> Tensor:
+    """Numbers of the test images to draw."""
+    wanted = DEFAULTS | given
+    return balanced_sample(test.labels, wanted["sample_size"], wanted["seed"])
+
+
+def scatter(run: Run, given: dict[str, Any], found: Styles, index: Tensor) -> plotting.StyleFigure:
+    """The figure of the chosen images' styles, or pixels."""
+    wanted = DEFAULTS | given
+    digits = found.test.labels[index].numpy()
+    worst = int(found.ks.argmax())
+    subtitle = (
+        f"{len(index):,} of {len(found.test):,} test images. Worst KS distance to the prior "
+        f"{found.ks[worst]:.3f} (dimension {worst}).\nDigit read off the style by "
+        f"{metrics.NEIGHBOURS} nearest neighbours: {found.leakage:.1%} "
+        f"(chance {metrics.chance(found.test.labels.numpy()):.1%})."
+    )
+    title = name_of(run, given)
+    if wanted["projection"] != "matrix":
+        points, names = project(found, index, wanted)
+        return plotting.projection(points, digits, names, title, subtitle)
+    dims = dimensions(found.ks, given)
+    return plotting.scatter_matrix(
+        found.styles[index][:, dims].numpy(),
+        digits,
+        [f"dimension {i}" for i in dims],
+        lambda x: run.prior.pdf(torch.from_numpy(x)).numpy(),
+        run.prior.std,
+        title,
+        subtitle,
+    )
+
+
+def name_of(run: Run, given: dict[str, Any]) -> str:
+    """What is looked at: run, method, data set, epoch."""
+    config = run.config
+    return (
+        f"{run_directory(given)}: {config['method'].upper()} on {config['training']['dataset']}, "
+        f"epoch {run.epoch}"
+    )
+
+
+def dimensions(ks: Tensor, given: dict[str, Any]) -> list[int]:
+    """The dimensions asked for, or all; of more than ten, those farthest from the prior."""
+    if "dims" in given:
+        dims = given["dims"]
+        bad = [i for i in dims if not 0 <= i < len(ks)]
+        if bad or len(set(dims)) < len(dims) or len(dims) > MOST_DIMENSIONS:
+            raise Problem(
+                f"--dims {','.join(map(str, dims))}: name at most {MOST_DIMENSIONS} different ones "
+                f"of 0 to {len(ks) - 1}"
+            )
+        return dims
+    return sorted(ks.topk(min(MOST_DIMENSIONS, len(ks))).indices.tolist())
+
+
+def project(
+    found: Styles, index: Tensor, wanted: dict[str, Any]
+) -> tuple[np.ndarray, tuple[str, str]]:
+    """The chosen images in the plane, [B, 2], by scikit-learn; and the names of the axes."""
+    if wanted["space"] == "pixels":
+        inputs, what = found.test.images[index].flatten(1).float().div(255).numpy(), "pixels"
+    else:
+        inputs, what = found.styles[index].numpy(), "style"
+    if wanted["projection"] == "pca":
+        if inputs.shape[1] < 2:
+            raise Problem("a style of one number has no second component: leave --projection out")
+        from sklearn.decomposition import PCA  # late: a second to import
+
+        pca = PCA(2, random_state=wanted["seed"])
+        points = pca.fit_transform(inputs)
+        names = [
+            f"principal component {i + 1} of {what} ({share:.0%} of the variance)"
+            for i, share in enumerate(pca.explained_variance_ratio_)
+        ]
+        return points, tuple(names)
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30, (len(inputs) - 1) / 3)
+    tsne = TSNE(2, perplexity=perplexity, init="random", random_state=wanted["seed"])
+    points = tsne.fit_transform(inputs)
+    return points, (f"t-SNE of {what}, first", f"t-SNE of {what}, second")
+
+
+def write_csv(path: Path, found: Styles, index: Tensor) -> None:
+    """Image number, digit and style of the chosen images."""
+    import pandas as pd  # late: half a second to import
+
+    columns = {"index": index.numpy(), "digit": found.test.labels[index].numpy()}
+    columns |= {f"style_{i}": numbers for i, numbers in enumerate(found.styles[index].T.numpy())}
+    write(path, pd.DataFrame(columns).to_csv(index=False).encode())
+    print(f"{len(index):,} styles written to {path}")
+
+
+class Look:
+    """What a window shows of a point: the test image, its reconstruction, and what they are."""
+
+    def __init__(self, run: Run, found: Styles, index: Tensor):
+        self.run, self.found, self.index = run, found, index
+
+    def __call__(self, point: int) -> tuple[np.ndarray, np.ndarray, str]:
+        """Two images [28, 28] in [0, 1] and a text."""
+        number = self.index[point : point + 1]
+        images, labels = self.found.test.batch(number)
+        style = self.found.styles[number]
+        rebuilt = self.run.decode(style, labels)
+        numbers = ", ".join(f"{value:.2f}" for value in style[0, :MOST_DIMENSIONS].tolist())
+        text = f"test image {number.item()}: a {labels.item()}\nstyle {numbers}"
+        return images[0, 0].numpy(), rebuilt[0, 0].numpy(), text
+
+
+# --- decoded styles -----------------------------------------------------------------------------
+
+
+def manifold(run: Run, given: dict[str, Any]) -> Any:
+    """The figure of decoded styles: a map of two numbers, or a line along each of more."""
+    size = run.prior.feature_size
+    if not run.config["model"]["labels"]:
+        if "digit" in given:
+            raise Problem(f"{run_directory(given)} was trained with --no-labels: leave --digit out")
+        digits: list[int | None] = [None]
+    else:
+        digits = [given["digit"]] if "digit" in given else list(range(CLASSES))
+    alone = len(digits) == 1
+    if size == 2:
+        if "style" in given:
+            raise Problem("--style is for runs of other than two dimensions: here all are shown")
+        side = GRID if alone else SMALL_GRID
+        styles = maps.quantile_grid(run.prior.icdf, side)
+        numbers = styles[0, :, 0].tolist()
+        across = [f"{x:.1f}" for x in numbers], "dimension 0, quantiles of the prior"
+        down = [f"{y:.1f}" for y in reversed(numbers)], "dimension 1"
+        what = f"Styles at {side} × {side} quantiles of the prior, decoded."
+    else:
+        centre = torch.tensor(given.get("style", [0.0] * size))
+        if len(centre) != size:
+            raise Problem(f"--style has {len(centre)} numbers, and a style of this run has {size}")
+        steps = STEPS if alone else SMALL_STEPS
+        # A style space of many dimensions does not fit on a page: its first ones stand for it.
+        dims = dimensions(torch.arange(size, 0, -1), given)
+        styles = maps.traversals(centre, REACH * run.prior.std, steps)[dims]
+        numbers = torch.linspace(-REACH, REACH, steps).tolist()
+        across = [f"{x:.1f}" for x in numbers], "standard deviations"
+        down = [str(i) for i in dims], "dimension"
+        about = "the prior's mean" if "style" not in given else "the style given"
+        what = f"Each dimension in turn from -{REACH}σ to {REACH}σ about {about}, decoded."
+    grids = [decode_grid(run, styles, digit) for digit in digits]
+    names = ["" if digit is None else str(digit) for digit in digits]
+    return plotting.image_grids(grids, names, across, down, name_of(run, given), what)
+
+
+def decode_grid(run: Run, styles: Tensor, digit: int | None) -> np.ndarray:
+    """Images [rows, columns, 28, 28] of styles [rows, columns, N]."""
+    flat = styles.flatten(0, 1)
+    labels = None if digit is None else torch.full((len(flat),), digit)
+    return run.decode(flat, labels).reshape(*styles.shape[:2], *(28, 28)).numpy()
+
+
+# --- where it goes ------------------------------------------------------------------------------
+
+
+def show(
+    given: dict[str, Any], figure: Any, look: Look | None, output: Path | None, probe: Probe | None
+) -> None:
+    """Bring a figure before the user's eyes: in a file, in a window, or in a file after all."""
+    obstacle = probe.obstacle() if probe else None
+    fallback = run_directory(given) / "encoder-vis.png"
+    if output is None and obstacle is None:
+        from mnist.window import show_figure  # late: PyQt5 need not be there
+
+        show_figure(figure, look, name_of_window(given), fallback)
+        return
+    if output is None:
+        output = fallback
+        print(f"no window, as {obstacle}")
+    write(output, plotting.picture(figure, output.suffix[1:].lower()))
+    print(f"figure written to {output}")
+
+
+def name_of_window(given: dict[str, Any]) -> str:
+    """A window's title."""
+    return f"encoder-vis: {run_directory(given)}"

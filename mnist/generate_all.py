@@ -1,0 +1,205 @@
+"""All ten digits in one handwriting, or in many: what generate-all.py does."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import re
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from mnist import files, pictures
+from mnist.cli import DEFAULTS, numbers
+from mnist.data import CLASSES, Batch, load_same_dataset
+from mnist.display import Probe
+from mnist.errors import Problem
+from mnist.latent import maps
+from mnist.pictures import Section
+from mnist.run import Generated, Run
+from mnist.scan import read_scan
+from mnist.tools import check_output, open_run, run_directory, write
+
+SUFFIXES = (".png", ".npz", "")
+SOURCES = ("style", "from_image", "from_test", "blend", "count")
+MOST_ROWS = 200  # of a picture: more cannot be looked at
+SHOWN = 8  # numbers of a style that fit beside a row
+
+
+class Rows(NamedTuple):
+    """Styles to write all digits in, and what is shown above them."""
+
+    styles: Tensor  # [K, N]
+    title: str
+    above: tuple[Section, ...] = ()
+
+
+def generate_all(given: dict[str, Any]) -> None:
+    """Do what the command line says.
+
+    Args:
+        given: the flags that were given, by name.
+
+    Raises:
+        Problem: anything that its user can mend.
+    """
+    output = check_output(given, SUFFIXES)
+    probe = None if output else Probe()
+    run = open_run(given)
+    if not run.config["model"]["labels"]:
+        raise Problem(
+            f"{run_directory(given)} was trained with --no-labels: it cannot be asked for a digit"
+        )
+    rows = choose(run, given)
+    if (output is None or output.suffix == ".png") and len(rows.styles) > MOST_ROWS:
+        raise Problem(
+            f"a picture of {len(rows.styles):,} rows is more than can be looked at: take at most "
+            f"{MOST_ROWS}, or --output FILE.npz or a directory"
+        )
+    generated = run.generate(rows.styles)
+    if output and output.suffix == ".npz":
+        write(output, npz(generated))
+    elif output and not output.suffix:
+        write_directory(output, generated)
+    else:
+        show(given, draw(rows, generated), output, probe)
+        return
+    print(f"{len(generated.images):,} images written to {output}")
+
+
+def choose(run: Run, given: dict[str, Any]) -> Rows:
+    """The styles that the flags ask for.
+
+    Raises:
+        Problem: they ask for several things at once, or for what there is not.
+    """
+    asked = [flag for flag in SOURCES if flag in given]
+    if len(asked) > 1:
+        one, other = ("--" + flag.replace("_", "-") for flag in asked[:2])
+        raise Problem(f"{one} and {other} cannot go together: each says which styles to take")
+    if ("digit" in given) != ("from_image" in given):
+        raise Problem("--from-image and --digit go together: the encoder is told the digit")
+    if "style" in given:
+        return Rows(as_style(run, given["style"], "--style"), "all ten digits in this style")
+    if "from_image" in given:
+        return like(run, read_scan(given["from_image"]), given["digit"], Path(given["from_image"]))
+    if "from_test" in given:
+        batch = test_image(run, given["from_test"], given)
+        what = f"test image {given['from_test']}"
+        return like(run, batch.images, batch.labels.item(), what)
+    if "blend" in given:
+        start, end, steps = given["blend"]
+        if not steps.isdigit() or int(steps) < 2:
+            raise Problem(f"--blend ends with a number of steps, 2 or more, not {steps}")
+        styles = maps.blend(end_of(run, start, given)[0], end_of(run, end, given)[0], int(steps))
+        return Rows(styles, f"from {start} to {end}")
+    wanted = DEFAULTS | given
+    generator = torch.Generator().manual_seed(wanted["seed"])
+    title = f"all ten digits in styles drawn from the prior, seed {wanted['seed']}"
+    return Rows(run.prior.sample(wanted["count"], generator), title)
+
+
+def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
+    """A style [1, N] from a list of numbers."""
+    if len(numbers) != run.prior.feature_size:
+        raise Problem(
+            f"{flag} has {len(numbers)} numbers, and a style of this run has "
+            f"{run.prior.feature_size}"
+        )
+    return torch.tensor([numbers])
+
+
+def test_image(run: Run, number: int, given: dict[str, Any]) -> Batch:
+    """One image of the run's test set."""
+    test = load_same_dataset(run.config["training"], given.get("data_dir")).test
+    if number >= len(test):
+        raise Problem(f"there is no test image {number:,}: the last is {len(test) - 1:,}")
+    return test.batch(slice(number, number + 1))
+
+
+def end_of(run: Run, text: str, given: dict[str, Any]) -> Tensor:
+    """An end of a blend: "test17", or a style."""
+    if match := re.fullmatch(r"test(\d{1,9})", text):
+        batch = test_image(run, int(match[1]), given)
+        return run.encode(batch.images, batch.labels)
+    try:
+        return as_style(run, numbers(text), "--blend")
+    except argparse.ArgumentTypeError as error:
+        raise Problem(f"--blend: {error}, or a test image such as test17") from error
+
+
+def like(run: Run, image: Tensor, digit: int, what: str | Path) -> Rows:
+    """The style of an image [1, 1, 28, 28], and the image beside its reconstruction."""
+    labels = torch.tensor([digit])
+    style = run.encode(image, labels)
+    pair = pictures.grid([torch.cat([image, run.decode(style, labels)])])
+    above = Section(f"{what} as a {digit}: as the encoder sees it, and its reconstruction", pair)
+    return Rows(style, "all ten digits in its style", (above,))
+
+
+def draw(rows: Rows, generated: Generated) -> bytes:
+    """A PNG with a row of digits for each style, and its numbers beside it."""
+    grid = generated.images.reshape(-1, CLASSES, *generated.images.shape[1:]) / 255
+    captions = [
+        ",".join(f"{number:.2f}" for number in style[:SHOWN]) + (",…" if len(style) > SHOWN else "")
+        for style in rows.styles.tolist()
+    ]
+    return pictures.sheet([*rows.above, Section(rows.title, grid, captions)])
+
+
+def show(given: dict[str, Any], png: bytes, output: Path | None, probe: Probe | None) -> None:
+    """Bring a picture before the user's eyes: in a file, in a window, or in a file after all."""
+    obstacle = probe.obstacle() if probe else None
+    if output is None and obstacle is None:
+        from mnist.window import show_picture  # late: PyQt5 need not be there
+
+        show_picture(png, f"generate-all: {run_directory(given)}", run_directory(given))
+        return
+    if output is None:
+        output = run_directory(given) / "generate-all.png"
+        print(f"no window, as {obstacle}")
+    write(output, png)
+    print(f"picture written to {output}")
+
+
+def npz(generated: Generated) -> bytes:
+    """The arrays as a NumPy archive, not compressed: that would take longer than all the rest."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **generated._asdict())
+    return buffer.getvalue()
+
+
+def write_directory(path: Path, generated: Generated) -> None:
+    """A PNG for each image, 255 being ink as in MNIST, and index.csv, which says what each shows.
+
+    Raises:
+        Problem: the disk refuses; there is then no such directory.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    size = generated.styles.shape[1]
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        with open(partial / "index.csv", "w", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["file", "digit", *(f"style_{i}" for i in range(size))])
+            everything = zip(*generated, strict=True)
+            for number, (image, digit, style) in enumerate(
+                tqdm(everything, total=len(generated.images), unit=" images", disable=None)
+            ):
+                name = f"{number // CLASSES:06d}-{digit}.png"
+                Image.fromarray(image).save(partial / name)
+                table.writerow([name, digit, *style.tolist()])
+        partial.rename(path)
+        files.flush(path.parent)
+    except OSError as error:
+        raise Problem(f"cannot write {path} ({error.strerror})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,298 @@
+"""Figures of a style space. The only module that imports matplotlib.
+
+Each function returns a matplotlib figure, to be saved, shown in a notebook, or put into a window.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgba_array
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+# Ten colours for people who see colours in any of the usual ways (Petroff 2021, arXiv 2107.02270).
+COLOURS = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+)
+FAINT = (0.85, 0.85, 0.85, 0.25)  # points that are not meant
+DPI = 300  # of pictures made of pixels
+
+
+@dataclass
+class Panel:
+    """One scatter plot of a figure: where each point lies, and what draws it."""
+
+    axes: Axes
+    points: np.ndarray  # [B, 2]
+    drawn: list[tuple[PathCollection, np.ndarray]]  # each with the numbers of its points
+
+
+class StyleFigure(Figure):
+    """A figure in which one and the same points appear in several panels.
+
+    Attributes:
+        digits: of the points, [B].
+        panels: the scatter plots.
+        legend_entries: what stands for each digit in the legend, digit -> artists.
+    """
+
+    def __init__(self, digits: np.ndarray, size: tuple[float, float]):
+        super().__init__(figsize=size)
+        FigureCanvasAgg(self)
+        self.digits = digits
+        self.panels: list[Panel] = []
+        self.legend_entries: dict[int, tuple[Any, Any]] = {}
+
+    def emphasise(self, meant: np.ndarray) -> None:
+        """Draw some points, bool [B], in their colours, and the others faintly."""
+        colours = np.where(meant[:, None], to_rgba_array(COLOURS)[self.digits], FAINT)
+        for panel in self.panels:
+            for collection, members in panel.drawn:
+                collection.set_facecolors(colours[members])
+                collection.set_edgecolors("none")
+
+    def add_digit_legend(self, right: float, top: float) -> None:
+        """Ten digits and their colours, its upper right corner at a place in the figure."""
+        handles = [
+            Line2D([], [], marker="o", linestyle="none", color=colour, label=str(digit))
+            for digit, colour in enumerate(COLOURS)
+        ]
+        legend = self.legend(
+            handles=handles,
+            title="digit",
+            loc="upper right",
+            bbox_to_anchor=(right, top),
+            frameon=False,
+            handletextpad=0.1,
+        )
+        entries = zip(legend.legend_handles, legend.get_texts(), strict=True)
+        self.legend_entries = dict(enumerate(entries))
+
+
+def scatter_matrix(
+    styles: np.ndarray,
+    digits: np.ndarray,
+    names: Sequence[str],
+    density: Callable[[np.ndarray], np.ndarray],
+    std: float,
+    title: str,
+    subtitle: str = "",
+) -> StyleFigure:
+    """Every number of a style against every other, its histogram and prior on the diagonal.
+
+    Args:
+        styles: [B, N].
+        digits: [B], which colour the points.
+        names: of the N numbers.
+        density: of the prior, for a number.
+        std: of the prior, in which the axes are measured.
+        title, subtitle: above it all.
+    """
+    size = styles.shape[1]
+    if size == 1:
+        return strip(styles[:, 0], digits, names[0], density, std, title, subtitle)
+    side = min(2.1, max(1.05, 8 / size))  # inches of a panel
+    left, top, right, bottom = 0.75, 0.95, 0.95, 0.65
+    width, height = left + size * side + right, top + size * side + bottom
+    figure = StyleFigure(digits, (width, height))
+    grid = figure.add_gridspec(
+        *(size, size),
+        left=left / width,
+        right=1 - right / width,
+        top=1 - top / height,
+        bottom=bottom / height,
+        wspace=0.06,
+        hspace=0.06,
+    )
+    small = 9 if size <= 5 else 7
+    limits = [reach(styles[:, i], std) for i in range(size)]
+    for row in range(size):
+        for column in range(size):
+            axes = figure.add_subplot(grid[row, column])
+            axes.set_xlim(-limits[column], limits[column])
+            if row == column:
+                histogram(axes, styles[:, row], density, limits[row])
+                axes.set_yticks([])
+            else:
+                axes.set_ylim(-limits[row], limits[row])
+                points = styles[:, [column, row]]
+                dots = axes.scatter(*points.T, s=dot_size(len(points), side), linewidths=0)
+                figure.panels.append(Panel(axes, points, [(dots, np.arange(len(points)))]))
+                axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+            axes.tick_params(labelsize=small, length=2, pad=2)
+            axes.tick_params(labelbottom=row == size - 1, labelleft=column == 0 and row != 0)
+            if row == 0 and column == size - 1:  # the first row's own axis is its histogram's
+                axes.tick_params(left=False, right=True, labelright=True)
+            if row == size - 1:
+                axes.set_xlabel(names[column], fontsize=small + 1)
+            if column == 0:
+                axes.set_ylabel(names[row], fontsize=small + 1)
+    headings(figure, title, subtitle, left / width)
+    figure.align_ylabels()
+    figure.add_digit_legend(1 - 0.05 / width, 1 - top / height)
+    figure.emphasise(np.ones(len(digits), bool))
+    return figure
+
+
+def strip(
+    style: np.ndarray,
+    digits: np.ndarray,
+    name: str,
+    density: Callable[[np.ndarray], np.ndarray],
+    std: float,
+    title: str,
+    subtitle: str,
+) -> StyleFigure:
+    """What a scatter matrix comes to for a style of one number: a line of points per digit."""
+    figure = StyleFigure(digits, (8, 5.6))
+    above, below = figure.subplots(
+        *(2, 1), sharex=True, height_ratios=(1, 2), gridspec_kw={"top": 0.83, "hspace": 0.08}
+    )
+    limit = reach(style, std)
+    histogram(above, style, density, limit)
+    above.set_yticks([])
+    jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(style))
+    points = np.stack([style, digits + jitter], 1)
+    dots = below.scatter(*points.T, s=14, linewidths=0)
+    figure.panels.append(Panel(below, points, [(dots, np.arange(len(points)))]))
+    below.set(xlim=(-limit, limit), xlabel=name, ylabel="digit", yticks=range(10))
+    headings(figure, title, subtitle, 0.125)
+    figure.add_digit_legend(1.0, 0.83)
+    figure.emphasise(np.ones(len(digits), bool))
+    return figure
+
+
+def projection(
+    points: np.ndarray, digits: np.ndarray, axes_names: Sequence[str], title: str, subtitle: str
+) -> StyleFigure:
+    """Points of the plane, [B, 2], each drawn as its digit."""
+    figure = StyleFigure(digits, (8, 7.4))
+    axes = figure.add_subplot()
+    figure.subplots_adjust(left=0.09, right=0.89, top=0.88, bottom=0.08)
+    drawn = []
+    for digit in range(10):
+        members = np.flatnonzero(digits == digit)
+        size = min(45, 16000 / len(points))
+        glyphs = axes.scatter(*points[members].T, marker=f"${digit}$", s=size, linewidths=0)
+        drawn.append((glyphs, members))
+    figure.panels.append(Panel(axes, points, drawn))
+    axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
+    headings(figure, title, subtitle, 0.09)
+    figure.add_digit_legend(0.995, 0.88)
+    figure.emphasise(np.ones(len(digits), bool))
+    return figure
+
+
+def image_grids(
+    grids: Sequence[np.ndarray],
+    names: Sequence[str],
+    across: tuple[Sequence[str], str],
+    down: tuple[Sequence[str], str],
+    title: str,
+    subtitle: str,
+) -> Figure:
+    """Grids of images side by side, five to a row.
+
+    Args:
+        grids: [rows, columns, 28, 28] each, in [0, 1], drawn as dark ink on white paper.
+        names: above each.
+        across, down: labels of the columns and rows, and what they are.
+        title, subtitle: above it all.
+    """
+    rows, columns, tall, wide = grids[0].shape
+    many = len(grids) > 1
+    per_row = min(5, len(grids))
+    lines = -(-len(grids) // per_row)
+    width = 3.0 if many else min(8.0, 0.62 * columns)
+    height = width * rows * tall / (columns * wide)
+    left, top, gap, bottom = 0.75, 0.9 if not many else 1.05, 0.42, 0.6
+    total = (
+        left + per_row * width + (per_row - 1) * 0.15 + 0.2,
+        top + lines * height + (lines - 1) * gap + bottom,
+    )
+    figure = Figure(figsize=total)
+    FigureCanvasAgg(figure)
+    shown = range(0, columns, 2) if many else range(columns)
+    for number, (grid, name) in enumerate(zip(grids, names, strict=True)):
+        line, place = divmod(number, per_row)
+        axes = figure.add_axes(
+            (
+                (left + place * (width + 0.15)) / total[0],
+                1 - (top + (line + 1) * height + line * gap) / total[1],
+                width / total[0],
+                height / total[1],
+            )
+        )
+        tiled = grid.swapaxes(1, 2).reshape(rows * tall, columns * wide)
+        axes.imshow(tiled, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_title(name, fontsize=10, pad=4)
+        axes.tick_params(labelsize=7, length=0, pad=2)
+        axes.set_xticks([(i + 0.5) * wide for i in shown], [across[0][i] for i in shown])
+        step = 2 if many and rows > 10 else 1
+        kept = range(0, rows, step)
+        axes.set_yticks([(i + 0.5) * tall for i in kept], [down[0][i] for i in kept])
+        axes.tick_params(labelleft=place == 0, labelbottom=line == lines - 1)
+        for spine in axes.spines.values():
+            spine.set_color("0.7")
+        if place == 0:
+            axes.set_ylabel(down[1], fontsize=8)
+        if line == lines - 1:
+            axes.set_xlabel(across[1], fontsize=8)
+    headings(figure, title, subtitle, left / total[0])
+    return figure
+
+
+def headings(figure: Figure, title: str, subtitle: str, left: float) -> None:
+    """A title and a line below it, from `left` on, at the same distance from the top always."""
+    height = figure.get_figheight()
+    figure.text(left, 1 - 0.18 / height, title, fontsize=13, weight="bold", va="top")
+    figure.text(left, 1 - 0.46 / height, subtitle, fontsize=9, color="0.3", va="top")
+
+
+def histogram(
+    axes: Axes, numbers: np.ndarray, density: Callable[[np.ndarray], np.ndarray], limit: float
+) -> None:
+    """How numbers are distributed, as steps, and the prior's density as a line over it."""
+    axes.hist(numbers, 24, range=(-limit, limit), density=True, color="0.75")
+    x = np.linspace(-limit, limit, 200)
+    axes.plot(x, density(x), color="black", linewidth=1.2)
+    axes.set_xlim(-limit, limit)
+
+
+def reach(numbers: np.ndarray, std: float) -> float:
+    """How far an axis goes each way: to hold all the numbers, and the prior's better part."""
+    return max(3.3 * std, 1.05 * float(np.abs(numbers).max()))
+
+
+def dot_size(count: int, side: float) -> float:
+    """Area of a dot, points², so that many in a small panel do not cover one another."""
+    return float(np.clip(2500 * side**2 / count, 1.5, 14))
+
+
+def picture(figure: Figure, kind: str) -> bytes:
+    """A figure as a file: "png" in print quality, "svg" or "pdf"."""
+    buffer = io.BytesIO()
+    # Neither the time nor random identifiers go into it: the same figure is the same file.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with rc_context({"svg.hashsalt": "mnist-style"}):
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def qt_canvas(figure: Figure) -> Any:
+    """A figure as a widget. PyQt5 has to be imported before, so that matplotlib takes that."""
+    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
+    return FigureCanvasQTAgg(figure)

@@ -1,0 +1,146 @@
+"""Somebody's own picture of a digit: whatever its kind, the image that MNIST would have made."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scans import enlarged, variants
+
+from mnist import scan
+from mnist.data import load_dataset
+from mnist.errors import Problem
+
+NAMES = list(variants(np.zeros((28, 28), np.uint8)))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """One real image of each digit, not too thin to be enlarged."""
+    test = load_dataset("mnist-5k").test
+    chosen = [
+        next(
+            image
+            for image, label in zip(test.images, test.labels, strict=True)
+            if label == digit and image.float().mean() > 30
+        )
+        for digit in range(10)
+    ]
+    return torch.stack(chosen).numpy()
+
+
+def correlation(one, other):
+    return np.corrcoef(np.ravel(one), np.ravel(other))[0, 1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scan_becomes_the_digit_it_was_made_from(name, digits, tmp_path):
+    likeness = []
+    for number, digit in enumerate(digits):
+        path = tmp_path / f"{number}.{'tif' if '16' in name else 'png'}"
+        variants(digit, number)[name]().save(path)
+        found = scan.read_scan(path)
+        assert (found.shape, found.dtype) == ((1, 1, 28, 28), torch.float32)
+        assert found.min() >= 0
+        assert found.max() <= 1
+        likeness.append(correlation(found, digit))
+    # What is left is the anti-aliasing, and a shift by a pixel where a rounding fell otherwise.
+    assert np.median(likeness) > (0.8 if name.startswith("12") else 0.9)
+    assert min(likeness) > 0.6
+
+
+def test_it_lies_in_a_box_of_20_about_its_centre_of_mass(digits, tmp_path):
+    for digit in digits:
+        Image.fromarray((255 * (1 - enlarged(digit, 400))).astype(np.uint8)).save(
+            tmp_path / "x.png"
+        )
+        found = scan.read_scan(tmp_path / "x.png")[0, 0].numpy()
+        rows, columns = np.nonzero(found.any(1))[0], np.nonzero(found.any(0))[0]
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
+        for axis in (0, 1):
+            mass = found.sum(1 - axis)
+            assert abs((mass * np.arange(28)).sum() / mass.sum() - 14) <= 0.51
+
+
+def test_formats_and_turned_photos(digits, tmp_path):
+    upright = variants(digits[4])["dark on white, 300 pixels"]()
+    upright.save(tmp_path / "upright.png")
+    expected = scan.read_scan(tmp_path / "upright.png")
+    for name in ("x.jpg", "x.bmp", "x.gif", "x.webp", "x.tif"):
+        upright.save(tmp_path / name)
+        assert correlation(scan.read_scan(tmp_path / name), expected) > 0.98, name
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif)
+    assert correlation(scan.read_scan(tmp_path / "turned.jpg"), expected) > 0.98
+
+
+def png_that_claims(width, height):
+    """The beginning of a PNG of that size, and nothing of its pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", len(header))
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + struct.pack(">I", 100)
+        + b"IDAT"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "No such file"),
+        (b"", "no picture"),
+        (b"not a picture at all", "no picture"),
+        (png_that_claims(100_000, 100_000), "too large to be decoded"),
+        (png_that_claims(8_000, 8_000), "8,000 × 8,000 pixels: make it smaller"),
+        (png_that_claims(30, 30), "cannot read|no picture"),
+    ],
+)
+def test_what_cannot_be_read_is_named(content, says, tmp_path):
+    path = tmp_path / "scan.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Problem, match=says) as caught:
+        scan.read_scan(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_picture_cut_short_and_a_directory(digits, tmp_path):
+    path = tmp_path / "cut.png"
+    variants(digits[0])["2,000 pixels"]().save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(Problem, match="cannot read"):
+        scan.read_scan(path)
+    with pytest.raises(Problem, match="Is a directory"):
+        scan.read_scan(tmp_path)
+
+
+@pytest.mark.parametrize("tone", [0, 128, 255])
+def test_an_empty_page_shows_nothing(tone, tmp_path):
+    Image.new("L", (200, 100), tone).save(tmp_path / "empty.png")
+    with pytest.raises(Problem, match="shows no digit"):
+        scan.read_scan(tmp_path / "empty.png")
+    Image.new("L", (1, 1), tone).save(tmp_path / "one.png")
+    with pytest.raises(Problem, match="shows no digit"):
+        scan.read_scan(tmp_path / "one.png")
+
+
+@pytest.mark.parametrize("size", [(60, 60), (300, 400), (900, 700)])
+def test_grain_is_no_digit(size, tmp_path):
+    for seed in range(5):
+        grain = np.random.default_rng(seed).normal(180, 12, size)
+        Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(tmp_path / "grain.png")
+        with pytest.raises(Problem, match="shows no digit"):
+            scan.read_scan(tmp_path / "grain.png")
+
+
+def test_otsu_parts_two_tones():
+    chance = np.random.default_rng(0)
+    values = np.concatenate([chance.normal(0, 1, 5000), chance.normal(10, 1, 500)])
+    assert 3 < scan.otsu(values) < 7

@@ -1,0 +1,326 @@
+"""encoder-vis.py and generate-all.py without a screen: files, the Python API, and bad input."""
+
+import csv
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, SMALL, save_run
+from faults import Faults
+from PIL import Image
+from test_scripts import one_line
+
+import mnist
+from mnist import generate_all, metrics, tools
+from mnist.errors import Problem
+
+VIS, ALL = "encoder-vis.py", "generate-all.py"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Makes a run on the bundled images with a style of so many numbers, in mnistN.ckpt."""
+
+    def make(size=3, method="aae", **changes):
+        directory = tmp_path / f"mnist{size}.ckpt"
+        save_run(directory, method, SMALL | {"feature_size": size} | changes)
+        return directory
+
+    return make
+
+
+def picture(path):
+    """A picture's size, once it is seen to show something."""
+    with Image.open(path) as image:
+        low, high = image.convert("L").getextrema()
+        assert high - low > 200
+        return image.size
+
+
+# --- generate-all.py ----------------------------------------------------------------------------
+
+
+def test_without_a_screen_the_picture_is_written_and_named(runs, run_script, tmp_path):
+    runs(3)
+    done = run_script(ALL, "--feature-size", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first == "no window, as there is no display ($DISPLAY is not set)"
+    assert second == "picture written to mnist3.ckpt/generate-all.png"
+    width, height = picture(tmp_path / "mnist3.ckpt" / "generate-all.png")
+    assert width > 560
+    assert height < 120
+
+
+@pytest.mark.parametrize(
+    ("flags", "rows", "titles"),
+    [
+        (("--count", 4), 4, 1),
+        (("--style", "-0.3,1.2,0"), 1, 1),
+        (("--style", "-.5,-1e-1,-2"), 1, 1),
+        (("--from-test", 7), 2, 2),
+        (("--blend", "test3", "-1,0,1", 5), 5, 1),
+        (("--blend", "test3", "test4", 2), 2, 1),
+    ],
+)
+def test_rows_of_digits(runs, run_here, tmp_path, flags, rows, titles):
+    runs(3)
+    done = run_here(ALL, "--feature-size", 3, *flags, "--output", "a.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "picture written to a.png\n"
+    assert picture(tmp_path / "a.png")[1] == 56 * rows + 36 * titles + 12
+    run_here(ALL, "--feature-size", 3, *flags, "--output", "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_arrays_are_what_python_gives(runs, run_here, tmp_path):
+    run = mnist.load(runs(3))
+    done = run_here(ALL, *("--feature-size", 3, "--count", 25, "--seed", 4, "--output", "a.npz"))
+    assert done.stdout == "250 images written to a.npz\n"
+    generated = run.generate(count=25, seed=4)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"images", "labels", "styles"}
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, getattr(generated, name), strict=True)
+        images, labels, styles = arrays["images"], arrays["labels"], arrays["styles"]
+    assert (images.dtype, images.shape) == (np.uint8, (250, 28, 28))
+    assert labels.tolist() == list(range(10)) * 25
+    assert (styles.dtype, styles.shape) == (np.float32, (250, 3))
+    assert (styles[0] == styles[9]).all()
+    decoded = run.decode(torch.from_numpy(styles), torch.from_numpy(labels)).squeeze(1)
+    assert np.abs(decoded.numpy() * 255 - images).max() <= 0.501
+
+
+def test_a_directory_of_pictures(runs, run_here, tmp_path):
+    run = mnist.load(runs(3))
+    done = run_here(ALL, "--feature-size", 3, "--count", 2, "--output", "out")
+    assert done.stdout == "20 images written to out\n"
+    generated = run.generate(count=2)
+    with open(tmp_path / "out" / "index.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 20
+    assert len(list((tmp_path / "out").iterdir())) == 21
+    for number, row in enumerate(table):
+        with Image.open(tmp_path / "out" / row["file"]) as image:
+            np.testing.assert_array_equal(np.asarray(image), generated.images[number])
+        assert int(row["digit"]) == number % 10
+        assert [float(row[f"style_{i}"]) for i in range(3)] == generated.styles[number].tolist()
+    refused = run_here(ALL, "--feature-size", 3, "--output", "out")
+    assert refused.returncode == 2
+    assert "there is a directory of that name already" in one_line(refused.stderr)
+
+
+def test_a_scan_gives_its_style(runs, run_here, tmp_path):
+    runs(3)
+    Image.new("L", (90, 120), 255).save(tmp_path / "scan.png")
+    flags = ("--feature-size", 3, "--from-image", "scan.png")
+    empty = run_here(ALL, *flags, "--digit", 1, "--output", "a.png")
+    assert empty.returncode == 2
+    assert "scan.png shows no digit" in one_line(empty.stderr)
+    with Image.open(tmp_path / "scan.png") as page:
+        page.paste(0, (40, 20, 50, 100))
+        page.save(tmp_path / "scan.png")
+    done = run_here(ALL, *flags, "--digit", 1, "--output", "a.png")
+    assert done.returncode == 0, done.stderr
+    picture(tmp_path / "a.png")
+    alone = run_here(ALL, *flags)
+    assert "--from-image and --digit go together" in one_line(alone.stderr)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--ckpt-dir", "none"), "no trained run in none"),
+        (("--style", "1,2"), "--style has 2 numbers, and a style of this run has 3"),
+        (("--style", "a,b"), "not a list of numbers"),
+        (("--style", "nan,0,0"), "not a list of numbers"),
+        (("--blend", "test1", "2,2", "3"), "--blend has 2 numbers"),
+        (("--blend", "test1", "x", "3"), "a test image such as test17"),
+        (("--blend", "test1", "test2", "1"), "2 or more, not 1"),
+        (("--from-test", "1000"), "the last is 999"),
+        (("--from-test", "1", "--count", "2"), "cannot go together"),
+        (("--from-image", "none.png", "--digit", "1"), "cannot read none.png: No such file"),
+        (("--digit", "11"), "--digit"),
+        (("--output", "a.jpg"), ".jpg is not one of .png, .npz, a directory"),
+        (("--output", "none/a.png"), "there is no directory none"),
+        (("--count", "201"), "more than can be looked at"),
+        (("--count", "0"), "--count"),
+        (("--feature-size", "4", "--ckpt-dir", "mnist3.ckpt"), "styles of 3 numbers"),
+    ],
+)
+def test_bad_input_to_generate_all(runs, run_here, tmp_path, flags, says):
+    runs(3)
+    before = sorted(tmp_path.rglob("*"))
+    named = () if "--ckpt-dir" in flags else ("--feature-size", 3)
+    done = run_here(ALL, *named, *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in one_line(done.stderr)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_that_is_not_told_the_digit_cannot_be_asked_for_one(runs, run_here):
+    run = mnist.load(runs(3, labels=False))
+    done = run_here(ALL, "--feature-size", 3)
+    assert done.returncode == 2
+    assert "trained with --no-labels" in one_line(done.stderr)
+    with pytest.raises(ValueError, match="cannot be asked for one"):
+        run.generate()
+
+
+def test_a_full_disk_leaves_nothing(runs, tmp_path, monkeypatch):
+    runs(3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    before = set(tmp_path.rglob("*"))
+    for output in ("a.png", "a.npz"):
+        for at in (1, 2, 3, 4):
+            with Faults(at, "error").applied(), pytest.raises(Problem, match="No space"):
+                generate_all.generate_all({"feature_size": 3, "output": output})
+            assert set(tmp_path.rglob("*")) - before <= {tmp_path / output}
+    with Faults(3, "error").applied(), pytest.raises(Problem, match="No space"):
+        generate_all.generate_all({"feature_size": 3, "output": "out"})
+    assert not (tmp_path / "out").exists()
+
+
+# --- encoder-vis.py -----------------------------------------------------------------------------
+
+
+def test_without_a_screen_the_figure_is_written_and_named(runs, run_script, tmp_path):
+    runs(3)
+    done = run_script(VIS, "--feature-size", 3, "--sample-size", 100)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "no window, as there is no display ($DISPLAY is not set)",
+        "figure written to mnist3.ckpt/encoder-vis.png",
+    ]
+    picture(tmp_path / "mnist3.ckpt" / "encoder-vis.png")
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "says"),
+    [
+        ({"DISPLAY": ":987"}, "Qt cannot open the display"),
+        ({"DISPLAY": ":0", "QT_QPA_PLATFORM": "offscreen"}, "QT_QPA_PLATFORM is offscreen"),
+        ({"DISPLAY": ":0", "PYTHONPATH": f"broken{os.pathsep}{ROOT}"}, "vis-requirements.txt"),
+    ],
+)
+def test_whatever_hinders_a_window_a_file_comes(runs, run_script, tmp_path, obstacle, says):
+    runs(2)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "PyQt5.py").write_text("raise ImportError('not here')")
+    for script in (VIS, ALL):
+        done = run_script(script, "--feature-size", 2, **obstacle)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert says in done.stdout.splitlines()[0]
+        picture(tmp_path / done.stdout.split()[-1])
+
+
+@pytest.mark.parametrize(
+    ("size", "flags"),
+    [
+        (1, ()),
+        (2, ()),
+        (12, ()),
+        (12, ("--dims", "11,0")),
+        (3, ("--projection", "pca")),
+        (3, ("--projection", "tsne")),
+        (3, ("--projection", "pca", "--space", "pixels")),
+        (1, ("--manifold",)),
+        (2, ("--manifold",)),
+        (2, ("--manifold", "--digit", 3)),
+        (3, ("--manifold", "--digit", 0, "--style", "-1,0,2")),
+        (12, ("--manifold",)),
+    ],
+)
+def test_every_kind_of_figure(runs, run_here, tmp_path, size, flags):
+    runs(size)
+    sample = () if "--manifold" in flags else ("--sample-size", 60)
+    for name in ("a.png", "b.png"):
+        done = run_here(VIS, "--feature-size", size, *sample, *flags, "--output", name)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"figure written to {name}\n"
+    picture(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_figures_for_print(runs, run_here, tmp_path, kind):
+    runs(2)
+    for name in ("a", "b"):
+        done = run_here(VIS, "--feature-size", 2, "--output", f"{name}.{kind}")
+        assert done.returncode == 0, done.stderr
+    content = (tmp_path / f"a.{kind}").read_bytes()
+    assert content == (tmp_path / f"b.{kind}").read_bytes()
+    assert content.startswith(b"%PDF" if kind == "pdf" else b"<?xml")
+
+
+def test_the_table_holds_what_python_gives(runs, run_here, tmp_path):
+    run = mnist.load(runs(3))
+    flags = ("--sample-size", 95, "--seed", 2, "--csv", "a.csv", "--output", "a.png")
+    done = run_here(VIS, "--feature-size", 3, *flags)
+    assert done.stdout.splitlines()[0] == "95 styles written to a.csv"
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert table.columns.tolist() == ["index", "digit", "style_0", "style_1", "style_2"]
+    styles = run.styles(95, seed=2)
+    np.testing.assert_array_equal(table["index"], styles.index)
+    np.testing.assert_array_equal(table["digit"], styles.digits)
+    np.testing.assert_allclose(table.iloc[:, 2:], styles.styles, rtol=1e-5, atol=1e-6)
+    assert np.bincount(styles.digits).tolist() == [10] * 5 + [9] * 5
+    assert len(set(styles.index.tolist())) == 95
+
+
+def test_a_run_without_labels_has_figures_too(runs, run_here, tmp_path):
+    runs(2, method="sae", labels=False)
+    flags = ("--feature-size", 2, "--output", "a.png")
+    assert run_here(VIS, *flags).returncode == 0
+    assert run_here(VIS, *flags, "--manifold").returncode == 0
+    refused = run_here(VIS, *flags, "--manifold", "--digit", 3)
+    assert "leave --digit out" in one_line(refused.stderr)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--ckpt-dir", "none"), "no trained run in none"),
+        (("--dims", "0,3"), "different ones of 0 to 2"),
+        (("--dims", "0,0"), "different ones of 0 to 2"),
+        (("--dims", "a"), "not a list of whole numbers"),
+        (("--sample-size", "2000"), "needs 200 images of each digit"),
+        (("--space", "pixels"), "add --projection pca or tsne"),
+        (("--projection", "umap"), "--projection"),
+        (("--digit", "3"), "are for --manifold"),
+        (("--manifold", "--csv", "a.csv"), "--manifold and --csv do not go together"),
+        (("--manifold", "--style", "1,2"), "--style has 2 numbers"),
+        (("--csv", "none/a.csv"), "no such directory"),
+        (("--output", "a.gif"), ".gif is not one of .png, .svg, .pdf"),
+        (("--output", "noname"), "no suffix is not one of"),
+    ],
+)
+def test_bad_input_to_encoder_vis(runs, run_here, tmp_path, flags, says):
+    runs(3)
+    before = sorted(tmp_path.rglob("*"))
+    named = () if "--ckpt-dir" in flags else ("--feature-size", 3)
+    done = run_here(VIS, *named, *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in one_line(done.stderr)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_nearest_neighbours_are_scikit_learns():
+    from sklearn.neighbors import KNeighborsClassifier
+
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 10, (600,), generator=generator)
+    styles = torch.randn(600, 3, generator=generator) + labels.unsqueeze(1) / 4
+    ours = metrics.knn_accuracy(styles[:400], labels[:400], styles[400:], labels[400:])
+    theirs = KNeighborsClassifier(25).fit(styles[:400], labels[:400])
+    assert ours == pytest.approx(theirs.score(styles[400:], labels[400:]), abs=1e-9)
+
+
+def test_an_output_is_checked_before_anything_is_computed(tmp_path):
+    (tmp_path / "empty").mkdir()
+    given = {"output": str(tmp_path / "empty")}
+    assert tools.check_output(given, ("",)) == tmp_path / "empty"
+    assert tools.check_output({}, ("",)) is None

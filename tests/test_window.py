@@ -1,0 +1,223 @@
+"""The windows, opened for real on a screen that nobody sees: hovered, clicked, brushed, closed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import SMALL, command, environment, save_run
+from PIL import Image
+
+from mnist.display import Probe
+from mnist.encoder_vis import Look, measure, sample, scatter
+from mnist.tools import open_run
+
+
+@pytest.fixture(scope="module")
+def screen():
+    """The name of a virtual X display, with whatever Qt needs."""
+    if not shutil.which("Xvfb"):
+        pytest.skip("needs Xvfb")
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1600x1200x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        os.close(writing)
+        with open(reading) as pipe:
+            display = f":{pipe.readline().strip()}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DISPLAY", display)
+            patch.setenv("XDG_RUNTIME_DIR", "/tmp")
+            patch.delenv("QT_QPA_PLATFORM", raising=False)
+            if obstacle := Probe().obstacle():
+                server.kill()
+                pytest.skip(obstacle)
+            yield display
+        server.kill()
+
+
+@pytest.fixture
+def window(screen, tmp_path, monkeypatch):
+    """The scatter matrix of a run with three dimensions, and the images of its points."""
+    from PyQt5.QtTest import QTest
+
+    from mnist import window as module
+
+    monkeypatch.chdir(tmp_path)
+    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
+    given = {"feature_size": 3, "sample_size": 100}
+    run = open_run(given)
+    found = measure(run, given)
+    index = sample(found.test, given)
+    module.application()
+    shown = module.FigureWindow(
+        scatter(run, given, found, index), Look(run, found, index), "test", tmp_path / "s.png"
+    )
+    shown.show()
+    QTest.qWaitForWindowExposed(shown)
+    QTest.qWait(200)
+    yield shown
+    shown.close()
+
+
+def at(window, x, y):
+    """A place of the figure as Qt counts it."""
+    from PyQt5.QtCore import QPoint
+
+    ratio = window.canvas.device_pixel_ratio
+    return QPoint(round(x / ratio), round(window.canvas.height() - y / ratio))
+
+
+def lonely_point(window, panel):
+    """The point of a panel that is farthest from the others: (its number, x, y)."""
+    places = panel.axes.transData.transform(panel.points)
+    distances = np.linalg.norm(places[:, None] - places[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    number = int(distances.min(1).argmax())
+    return number, *places[number]
+
+
+def test_hovering_shows_the_image_and_its_reconstruction(window):
+    from PyQt5.QtTest import QTest
+
+    assert window.pictures[0].pixmap() is None
+    number, x, y = lonely_point(window, window.figure.panels[3])
+    QTest.mouseMove(window.canvas, at(window, x, y))
+    QTest.qWait(100)
+    assert window.shown == number
+    image = window.look(number)[0]
+    shown = window.pictures[0].pixmap().toImage()
+    assert (shown.width(), shown.height()) == (168, 168)
+    for row, column in [(14, 14), (5, 20), (20, 8)]:
+        grey = shown.pixelColor(6 * column + 3, 6 * row + 3).red()
+        assert abs(grey - 255 * (1 - image[row, column])) <= 1
+    assert window.pictures[1].pixmap() is not None
+    assert f"a {window.figure.digits[number]}" in window.text.text()
+
+
+def drawn_in_colour(window):
+    """Which points the first panel draws in colour."""
+    (collection, members) = window.figure.panels[0].drawn[0]
+    assert (members == np.arange(len(members))).all()
+    return collection.get_facecolors()[:, 3] == 1
+
+
+def test_a_digit_is_isolated_by_the_legend_and_by_d(window):
+    from PyQt5.QtCore import Qt
+    from PyQt5.QtTest import QTest
+
+    box = window.figure.legend_entries[4][1].get_window_extent()
+    place = at(window, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    QTest.mouseClick(window.canvas, Qt.LeftButton, Qt.NoModifier, place)
+    assert window.digit == 4
+    assert (drawn_in_colour(window) == (window.figure.digits == 4)).all()
+    QTest.keyClick(window, Qt.Key_D)
+    assert (drawn_in_colour(window) == (window.figure.digits == 5)).all()
+    hidden, x, y = lonely_point(window, window.figure.panels[0])
+    QTest.mouseMove(window.canvas, at(window, x, y))
+    QTest.qWait(100)
+    assert window.shown != hidden or window.figure.digits[hidden] == 5
+    for _ in range(5):
+        QTest.keyClick(window, Qt.Key_D)
+    assert window.digit is None
+    assert drawn_in_colour(window).all()
+    QTest.mouseClick(window.canvas, Qt.LeftButton, Qt.NoModifier, place)
+    QTest.mouseClick(window.canvas, Qt.LeftButton, Qt.NoModifier, place)
+    assert window.digit is None
+
+
+def test_brushing_marks_the_same_points_in_all_panels(window):
+    from PyQt5.QtCore import Qt
+    from PyQt5.QtTest import QTest
+
+    panel = window.figure.panels[2]
+    places = panel.axes.transData.transform(panel.points)
+    low, high = np.quantile(places, 0.3, 0), np.quantile(places, 0.8, 0)
+    low, high = np.floor(low), np.ceil(high)
+    QTest.mousePress(window.canvas, Qt.LeftButton, Qt.NoModifier, at(window, *low))
+    QTest.mouseMove(window.canvas, at(window, *high))
+    QTest.qWait(100)
+    QTest.mouseRelease(window.canvas, Qt.LeftButton, Qt.NoModifier, at(window, *high))
+    inside = ((places > low + 1) & (places < high - 1)).all(1)
+    outside = ((places < low - 1) | (places > high + 1)).any(1)
+    assert inside.sum() > 10
+    for drawn in window.figure.panels:
+        coloured = drawn.drawn[0][0].get_facecolors()[:, 3] == 1
+        assert coloured[inside].all()
+        assert not coloured[outside].any()
+    corner = panel.axes.transAxes.transform((0.01, 0.01))
+    QTest.mouseClick(window.canvas, Qt.LeftButton, Qt.NoModifier, at(window, *corner))
+    assert drawn_in_colour(window).all()
+
+
+def test_s_saves_and_q_quits(window, tmp_path):
+    from PyQt5.QtCore import Qt
+    from PyQt5.QtTest import QTest
+
+    size = window.figure.get_size_inches().tolist()
+    QTest.keyClick(window, Qt.Key_S)
+    assert "saved to" in window.statusBar().currentMessage()
+    with Image.open(tmp_path / "s.png") as picture:
+        assert picture.width > 1000
+        assert picture.convert("L").getextrema()[0] < 50
+    assert window.figure.get_size_inches().tolist() == size
+    window.path = tmp_path / "none" / "s.png"
+    QTest.keyClick(window, Qt.Key_S)
+    assert "cannot write" in window.statusBar().currentMessage()
+    QTest.keyClick(window, Qt.Key_Q)
+    assert not window.isVisible()
+
+
+def test_an_error_in_a_window_ends_in_python(screen, window):
+    """Left to itself PyQt5 would abort."""
+    from PyQt5.QtCore import QTimer
+
+    from mnist import window as module
+
+    def fail(_):
+        raise ZeroDivisionError
+
+    window.look = fail
+    _, x, y = lonely_point(window, window.figure.panels[0])
+    event = type("Event", (), {"x": x, "y": y, "inaxes": window.figure.panels[0].axes})
+    QTimer.singleShot(100, lambda: window.move(event))
+    before = sys.excepthook
+    with pytest.raises(ZeroDivisionError):
+        module.run(window)
+    assert sys.excepthook is before
+
+
+@pytest.mark.skipif(not shutil.which("xwininfo"), reason="needs xwininfo")
+@pytest.mark.parametrize("script", ["encoder-vis.py", "generate-all.py"])
+def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script):
+    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
+    with subprocess.Popen(
+        command(script, "--feature-size", 3),
+        cwd=tmp_path,
+        env=environment(DISPLAY=screen),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.3)
+            tree = subprocess.run(
+                ["xwininfo", "-display", screen, "-root", "-tree"], capture_output=True, text=True
+            ).stdout
+            if f"{script.removesuffix('.py')}: mnist3.ckpt" in tree:
+                break
+        assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert output == ""
+    assert "stopped" in errors
+    assert "Traceback" not in errors
