@@ -24,7 +24,13 @@ def digit_code(labels: Tensor) -> Tensor:
 
 
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Linear layers through `sizes`, with the activation between them and none at the end."""
+    """Linear layers through `sizes`, with the activation between them and none at the end.
+
+    Raises:
+        ValueError: a size is not positive.
+    """
+    if min(sizes) < 1:
+        raise ValueError(f"no network has layers of {list(sizes)} numbers")
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]

@@ -72,7 +72,7 @@ def test_scripts_are_executable_and_tell_their_version(script, run_script):
     assert (done.returncode, done.stdout) == (0, f"mnist-style {mnist.__version__}\n")
 
 
-def test_a_run_from_start_to_use(run_script, tmp_path):
+def test_a_run_from_start_to_use(run_script, run_here, tmp_path):
     done = run_script("mnist-aae.py", *SHORT)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -109,11 +109,11 @@ def test_a_run_from_start_to_use(run_script, tmp_path):
         (("--seed", 1), "--seed 0, not 1"),
     ]:
         before = weights_sha256(run)
-        refused = run_script("mnist-aae.py", *flags)
+        refused = run_here("mnist-aae.py", *flags)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert says in one_line(refused.stderr)
         assert weights_sha256(run) == before
-    refused = run_script("mnist-sae.py")
+    refused = run_here("mnist-sae.py")
     assert refused.returncode == 2
     assert "was trained by mnist-aae.py" in one_line(refused.stderr)
 
@@ -125,7 +125,7 @@ def one_line(text):
     return text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_continued_equals_undisturbed(run_script, interrupt_script, tmp_path, number):
     flags = (*SHORT[:4], "--epochs", 3, "--log-every", 2, "--feature-size", 2)
     straight = run_script("mnist-aae.py", *flags, "--ckpt-dir", "straight")
@@ -175,14 +175,14 @@ def test_a_run_in_use_is_refused(run_script, tmp_path):
     assert "already trained to epoch" in third.stdout
 
 
-def test_damage_is_warned_of_and_its_place_is_taken(run_script, tmp_path):
+def test_damage_is_warned_of_and_its_place_is_taken(run_here, tmp_path):
     flags = ("--dataset", "mnist-5k", "--epochs", 2)
-    assert run_script("mnist-sae.py", *flags).returncode == 0
+    assert run_here("mnist-sae.py", *flags).returncode == 0
     run = tmp_path / "mnist4.ckpt"
     whole, table = weights_sha256(run), (run / "metrics.csv").read_bytes()
     _, newest = sorted((run / "checkpoints").iterdir())
     os.truncate(newest / "trainer.safetensors", 1000)
-    again = run_script("mnist-sae.py", *flags)
+    again = run_here("mnist-sae.py", *flags)
     assert again.returncode == 0, again.stderr
     warning = one_line(again.stderr)
     assert warning.startswith("warning: damaged, and set aside: mnist4.ckpt/checkpoints/step-")
@@ -193,7 +193,7 @@ def test_damage_is_warned_of_and_its_place_is_taken(run_script, tmp_path):
 
     for folder in (run / "checkpoints").iterdir():
         (folder / "manifest.json").unlink(missing_ok=True)
-    refused = run_script("mnist-sae.py", *flags)
+    refused = run_here("mnist-sae.py", *flags)
     assert (refused.returncode, refused.stdout) == (4, "")
     assert "no checkpoint in mnist4.ckpt/checkpoints is whole" in one_line(refused.stderr)
 
@@ -230,27 +230,27 @@ def test_a_full_disk_ends_with_4(run_script, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a read-only file system")
-def test_a_read_only_directory_ends_with_4(run_script, tmp_path):
-    assert run_script("mnist-sae.py", "--dataset", "mnist-5k", "--epochs", 1).returncode == 0
+def test_a_read_only_directory_ends_with_4(run_here, tmp_path):
+    assert run_here("mnist-sae.py", "--dataset", "mnist-5k", "--epochs", 1).returncode == 0
     run = tmp_path / "mnist4.ckpt"
     mounted = subprocess.run(["mount", "--bind", run, run], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", run], check=True)
-        refused = run_script("mnist-sae.py", "--epochs", 2)
+        refused = run_here("mnist-sae.py", "--epochs", 2)
         assert (refused.returncode, refused.stdout) == (4, "")
         assert "cannot write to mnist4.ckpt (Read-only file system)" in one_line(refused.stderr)
     finally:
         subprocess.run(["umount", run], check=True)
 
 
-def test_aae_goes_on_from_an_sae(run_script, tmp_path):
+def test_aae_goes_on_from_an_sae(run_here, tmp_path):
     flags = ("--dataset", "mnist-5k", "--epochs", 1, "--no-labels", "--feature-size", 2)
-    assert run_script("mnist-sae.py", *flags).returncode == 0
-    refused = run_script("mnist-aae.py", "--feature-size", 3, "--ckpt-dir", "mnist2.ckpt")
+    assert run_here("mnist-sae.py", *flags).returncode == 0
+    refused = run_here("mnist-aae.py", "--feature-size", 3, "--ckpt-dir", "mnist2.ckpt")
     assert "--feature-size 2, not 3" in one_line(refused.stderr)
-    done = run_script(
+    done = run_here(
         "mnist-aae.py", "--dataset", "mnist-5k", "--epochs", 1, "--feature-size", 2, "--lr", "1e-9"
     )
     assert done.returncode == 0, done.stderr
@@ -267,9 +267,9 @@ def test_aae_goes_on_from_an_sae(run_script, tmp_path):
     assert any(key.startswith("discriminator.") for key in new)
 
 
-def test_an_aae_that_dies_at_once_is_still_on_its_sae(run_script, tmp_path):
-    assert run_script("mnist-sae.py", *SHORT, "--epochs", 1).returncode == 0
-    refused = run_script("mnist-aae.py", "--dataset", "mnist")
+def test_an_aae_that_dies_at_once_is_still_on_its_sae(run_here, tmp_path):
+    assert run_here("mnist-sae.py", *SHORT, "--epochs", 1).returncode == 0
+    refused = run_here("mnist-aae.py", "--dataset", "mnist")
     assert "--dataset mnist-5k, not mnist" in one_line(refused.stderr)
     # As a kill between moving the SAE away and the first save leaves it.
     run = tmp_path / "mnist4.ckpt"
@@ -277,7 +277,7 @@ def test_an_aae_that_dies_at_once_is_still_on_its_sae(run_script, tmp_path):
     shutil.copy(run / "config.json", run / "sae")
     for item in ("metrics.csv", "checkpoints"):
         (run / item).rename(run / "sae" / item)
-    assert run_script("mnist-aae.py", *SHORT, "--lr", "1e30").returncode == 3
+    assert run_here("mnist-aae.py", *SHORT, "--lr", "1e30").returncode == 3
     start = safetensors.torch.load_file(run / "checkpoints/step-00000000/weights.safetensors")
     sae = max((run / "sae" / "checkpoints").glob("step-*")) / "weights.safetensors"
     for name, tensor in safetensors.torch.load_file(sae).items():
@@ -341,10 +341,11 @@ def test_auto_says_why_it_takes_the_bundled_images(run_script, tmp_path):
         (("--data-dir", "damaged"), "damaged/train-images-idx3-ubyte"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(run_script, tmp_path, flags, says):
+def test_bad_input_is_one_line_and_exit_2(run_here, tmp_path, flags, says, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "train-images-idx3-ubyte").write_bytes(b"nothing of the kind")
-    done = run_script("mnist-aae.py", *flags, CUDA_VISIBLE_DEVICES="")
+    done = run_here("mnist-aae.py", *flags)
     assert (done.returncode, done.stdout) == (2, "")
     line = one_line(done.stderr)
     assert line.startswith("mnist-aae.py: error: ")
@@ -361,8 +362,8 @@ def test_a_traceback_on_request(run_script):
     assert done.stderr.splitlines()[-1].startswith("mnist-aae.py: error: ")
 
 
-def test_divergence_ends_with_3(run_script, tmp_path):
-    done = run_script("mnist-sae.py", *SHORT, "--lr", "1e30")
+def test_divergence_ends_with_3(run_here, tmp_path):
+    done = run_here("mnist-sae.py", *SHORT, "--lr", "1e30")
     assert done.returncode == 3
     assert "in epoch 1, batch" in one_line(done.stderr)
     assert not any((tmp_path / "mnist4.ckpt" / "checkpoints").iterdir())
