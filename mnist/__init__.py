@@ -9,6 +9,7 @@ images = run.decode(style, labels)
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,4 +31,7 @@ def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
     """
     from mnist.run import Run  # late: torch takes a second or two to import
 
-    return Run(ckpt_dir, device)
+    run = Run(ckpt_dir, device)
+    if run.damage:
+        warnings.warn(f"damaged, and passed over: {run.damage}", stacklevel=2)
+    return run

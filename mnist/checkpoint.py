@@ -115,6 +115,11 @@ class Checkpoint:
         )
 
     @property
+    def damage(self) -> str:
+        """Which checkpoints after this one are not whole, and why, in a line; or nothing."""
+        return "; ".join(f"{folder} ({why})" for folder, why in self.damaged.items())
+
+    @property
     def epoch(self) -> int:
         """Epochs completed."""
         return self.progress["epoch"]

@@ -9,6 +9,8 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from mnist import __version__
 from mnist.errors import Interrupted, Problem
@@ -159,14 +161,14 @@ def tool_parser(doc: str, output: str) -> Parser:
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """An argument type: a whole number of at least `least`."""
+    """An argument type: a whole number of at least `least`, and below 2³²."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = least - 1
-        if not least <= value < 2**63:
+        if not least <= value < 2**32:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
         return value
 
@@ -203,6 +205,12 @@ def whole_numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def run_directory(given: dict) -> Path:
+    """The directory of the run that the flags name."""
+    size = given.get("feature_size", DEFAULTS["feature_size"])
+    return Path(given.get("ckpt_dir", f"mnist{size}.ckpt"))
+
+
 def warn(message: str) -> None:
     """One line on standard error, and on with the work."""
     print(f"warning: {message}", file=sys.stderr, flush=True)
@@ -219,7 +227,7 @@ def main(parser: Parser, run: Callable[[dict], None]) -> None:
             traceback.print_exc()
         sys.exit(complain(parser.prog, error))
     except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped; what was saved is whole", file=sys.stderr)
+        print(f"{parser.prog}: stopped; nothing is half-written", file=sys.stderr)
         sys.exit(130)
 
 
@@ -231,12 +239,14 @@ def complain(program: str, error: Exception) -> int:
         return 141
     message = str(error)
     if isinstance(error, ModuleNotFoundError):
+        part = "vis-" if (error.name or "").split(".")[0] in ("matplotlib", "PyQt5") else ""
         message = (
-            f"{message}: run `pip install -r requirements.txt`, or use the environment that "
-            "`make train` made with `source .venv/bin/activate`"
+            f"{message}: run `pip install -r {part}requirements.txt` in the environment that "
+            "`make train` made, entered with `source .venv/bin/activate`"
         )
     elif not isinstance(error, Problem):
         message = f"{type(error).__name__}: {message} (MNIST_TRACEBACK=1 shows where)"
     kind = "" if isinstance(error, Interrupted) else "error: "
-    print(f"{program}: {kind}{' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone: then nobody is to be told
+        print(f"{program}: {kind}{' '.join(message.split())}", file=sys.stderr)
     return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +11,13 @@ import torch
 from torch import Tensor
 
 from mnist import metrics, plotting
-from mnist.cli import DEFAULTS
+from mnist.cli import DEFAULTS, run_directory
 from mnist.data import CLASSES, Digits, load_same_dataset
 from mnist.display import Probe
 from mnist.errors import Problem
 from mnist.latent import maps
 from mnist.run import Run, balanced_sample
-from mnist.tools import check_output, open_run, run_directory, write
+from mnist.tools import check_output, open_run, show, write
 
 SUFFIXES = (".png", ".svg", ".pdf")
 MOST_DIMENSIONS = 10  # in one figure
@@ -53,11 +54,12 @@ def encoder_vis(given: dict[str, Any]) -> None:
     else:
         found = measure(run, given)
         index = sample(found.test, given)
-        if "csv" in given:
-            write_csv(Path(given["csv"]), found, index)
         figure = scatter(run, given, found, index)
         look = Look(run, found, index)
-    show(given, figure, look, output, probe)
+        if "csv" in given:
+            write_csv(Path(given["csv"]), found, index)
+    picture, window = partial(plotting.picture, figure), partial(open_window, figure, look)
+    show(given, "encoder-vis", output, probe, picture, window)
 
 
 def refuse_contradictions(given: dict[str, Any]) -> None:
@@ -71,6 +73,8 @@ def refuse_contradictions(given: dict[str, Any]) -> None:
                 )
     elif "digit" in given or "style" in given:
         raise Problem("--digit and --style are for --manifold: add it")
+    if "dims" in given and given.get("projection", "matrix") != "matrix":
+        raise Problem("--dims is for the matrix: a projection takes all dimensions")
     if given.get("space") == "pixels" and given.get("projection", "matrix") == "matrix":
         raise Problem("784 pixels make no matrix: add --projection pca or tsne")
     if "csv" in given and not Path(given["csv"]).parent.is_dir():
@@ -85,11 +89,8 @@ def measure(run: Run, given: dict[str, Any]) -> Styles:
     test = load_same_dataset(run.config["training"], given.get("data_dir")).test
     styles = torch.from_numpy(run.styles_of(test, torch.arange(len(test))).styles)
     ks = metrics.ks_distance(styles, run.prior.cdf)
-    # One half's styles are read by the help of the other half's.
-    half = len(test) // 2
-    leakage = metrics.knn_accuracy(
-        styles[:half], test.labels[:half], styles[half:], test.labels[half:]
-    )
+    # Every second style is read by the help of the others.
+    leakage = metrics.knn_accuracy(styles[::2], test.labels[::2], styles[1::2], test.labels[1::2])
     return Styles(test, styles, ks, leakage)
 
 
@@ -153,6 +154,8 @@ def project(
     found: Styles, index: Tensor, wanted: dict[str, Any]
 ) -> tuple[np.ndarray, tuple[str, str]]:
     """The chosen images in the plane, [B, 2], by scikit-learn; and the names of the axes."""
+    if len(index) < 4:
+        raise Problem(f"--projection needs at least 4 images, not {len(index)}: more --sample-size")
     if wanted["space"] == "pixels":
         inputs, what = found.test.images[index].flatten(1).float().div(255).numpy(), "pixels"
     else:
@@ -218,8 +221,10 @@ def manifold(run: Run, given: dict[str, Any]) -> Any:
         digits = [given["digit"]] if "digit" in given else list(range(CLASSES))
     alone = len(digits) == 1
     if size == 2:
-        if "style" in given:
-            raise Problem("--style is for runs of other than two dimensions: here all are shown")
+        if "style" in given or "dims" in given:
+            raise Problem(
+                "--style and --dims are not for two dimensions: the map shows all of them"
+            )
         side = GRID if alone else SMALL_GRID
         styles = maps.quantile_grid(run.prior.icdf, side)
         numbers = styles[0, :, 0].tolist()
@@ -227,7 +232,9 @@ def manifold(run: Run, given: dict[str, Any]) -> Any:
         down = [f"{y:.1f}" for y in reversed(numbers)], "dimension 1"
         what = f"Styles at {side} × {side} quantiles of the prior, decoded."
     else:
-        centre = torch.tensor(given.get("style", [0.0] * size))
+        centre = torch.tensor(given.get("style", [0.0] * size), dtype=torch.float32)
+        if not torch.isfinite(centre).all():
+            raise Problem("--style has a number beyond what float32 holds")
         if len(centre) != size:
             raise Problem(f"--style has {len(centre)} numbers, and a style of this run has {size}")
         steps = STEPS if alone else SMALL_STEPS
@@ -251,27 +258,8 @@ def decode_grid(run: Run, styles: Tensor, digit: int | None) -> np.ndarray:
     return run.decode(flat, labels).reshape(*styles.shape[:2], *(28, 28)).numpy()
 
 
-# --- where it goes ------------------------------------------------------------------------------
+def open_window(figure: Any, look: Look | None, title: str, path: Path) -> None:
+    """Show a figure until its window is closed."""
+    from mnist.window import show_figure  # late: PyQt5 need not be there
 
-
-def show(
-    given: dict[str, Any], figure: Any, look: Look | None, output: Path | None, probe: Probe | None
-) -> None:
-    """Bring a figure before the user's eyes: in a file, in a window, or in a file after all."""
-    obstacle = probe.obstacle() if probe else None
-    fallback = run_directory(given) / "encoder-vis.png"
-    if output is None and obstacle is None:
-        from mnist.window import show_figure  # late: PyQt5 need not be there
-
-        show_figure(figure, look, name_of_window(given), fallback)
-        return
-    if output is None:
-        output = fallback
-        print(f"no window, as {obstacle}")
-    write(output, plotting.picture(figure, output.suffix[1:].lower()))
-    print(f"figure written to {output}")
-
-
-def name_of_window(given: dict[str, Any]) -> str:
-    """A window's title."""
-    return f"encoder-vis: {run_directory(given)}"
+    show_figure(figure, look, title, path)

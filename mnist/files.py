@@ -49,7 +49,7 @@ def write_folder(folder: Path, files: dict[str, Content]) -> None:
     """Write a sealed folder that does not exist yet; return once it is on the disk.
 
     Raises:
-        OSError: the disk refuses; there is then no such folder.
+        OSError: the disk refuses; the folder is then not there, or whole.
     """
     partial = folder.with_name(".partial")
     discard(partial)
@@ -71,7 +71,7 @@ def write_file(path: Path, content: bytes) -> None:
     """Write or replace a file; return once it is on the disk.
 
     Raises:
-        OSError: the disk refuses; what was there before is still there.
+        OSError: the disk refuses; the file is then the one before, or the new one.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:

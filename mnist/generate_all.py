@@ -7,6 +7,7 @@ import csv
 import io
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist import files, pictures
-from mnist.cli import DEFAULTS, numbers
+from mnist.cli import DEFAULTS, numbers, run_directory, whole_number
 from mnist.data import CLASSES, Batch, load_same_dataset
 from mnist.display import Probe
 from mnist.errors import Problem
@@ -25,11 +26,12 @@ from mnist.latent import maps
 from mnist.pictures import Section
 from mnist.run import Generated, Run
 from mnist.scan import read_scan
-from mnist.tools import check_output, open_run, run_directory, write
+from mnist.tools import check_output, open_run, show, write
 
 SUFFIXES = (".png", ".npz", "")
 SOURCES = ("style", "from_image", "from_test", "blend", "count")
 MOST_ROWS = 200  # of a picture: more cannot be looked at
+MOST_STYLES = 500_000  # 4 GB of images
 SHOWN = 8  # numbers of a style that fit beside a row
 
 
@@ -51,6 +53,7 @@ def generate_all(given: dict[str, Any]) -> None:
         Problem: anything that its user can mend.
     """
     output = check_output(given, SUFFIXES)
+    refuse_contradictions(given, output)
     probe = None if output else Probe()
     run = open_run(given)
     if not run.config["model"]["labels"]:
@@ -58,34 +61,59 @@ def generate_all(given: dict[str, Any]) -> None:
             f"{run_directory(given)} was trained with --no-labels: it cannot be asked for a digit"
         )
     rows = choose(run, given)
-    if (output is None or output.suffix == ".png") and len(rows.styles) > MOST_ROWS:
-        raise Problem(
-            f"a picture of {len(rows.styles):,} rows is more than can be looked at: take at most "
-            f"{MOST_ROWS}, or --output FILE.npz or a directory"
-        )
     generated = run.generate(rows.styles)
-    if output and output.suffix == ".npz":
-        write(output, npz(generated))
-    elif output and not output.suffix:
-        write_directory(output, generated)
-    else:
-        show(given, draw(rows, generated), output, probe)
+    if kind_of(output) == ".png":
+        png = draw(rows, generated)
+        show(given, "generate-all", output, probe, lambda _: png, partial(open_window, png))
         return
+    if kind_of(output) == ".npz":
+        write(output, npz(generated))
+    else:
+        write_directory(output, generated)
     print(f"{len(generated.images):,} images written to {output}")
 
 
-def choose(run: Run, given: dict[str, Any]) -> Rows:
-    """The styles that the flags ask for.
+def kind_of(output: Path | None) -> str:
+    """The suffix of what is to be made; a window shows what a .png would hold."""
+    return output.suffix.lower() if output else ".png"
 
-    Raises:
-        Problem: they ask for several things at once, or for what there is not.
-    """
+
+def open_window(png: bytes, title: str, path: Path) -> None:
+    """Show the picture until its window is closed."""
+    from mnist.window import show_picture  # late: PyQt5 need not be there
+
+    show_picture(png, title, path)
+
+
+def refuse_contradictions(given: dict[str, Any], output: Path | None) -> None:
+    """Raise a Problem for flags that do not go together, or ask for too much."""
     asked = [flag for flag in SOURCES if flag in given]
     if len(asked) > 1:
         one, other = ("--" + flag.replace("_", "-") for flag in asked[:2])
         raise Problem(f"{one} and {other} cannot go together: each says which styles to take")
     if ("digit" in given) != ("from_image" in given):
         raise Problem("--from-image and --digit go together: the encoder is told the digit")
+    rows = given.get("count", 1)
+    if "blend" in given:
+        try:
+            rows = whole_number(2)(given["blend"][2])
+        except argparse.ArgumentTypeError as error:
+            raise Problem(f"--blend A B STEPS: the steps, {error}") from error
+    if kind_of(output) == ".png" and rows > MOST_ROWS:
+        raise Problem(
+            f"a picture of {rows:,} rows is more than can be looked at: take at most {MOST_ROWS}, "
+            "or --output FILE.npz or a directory"
+        )
+    if rows > MOST_STYLES:
+        raise Problem(f"{rows:,} styles are too many for one file: take at most {MOST_STYLES:,}")
+
+
+def choose(run: Run, given: dict[str, Any]) -> Rows:
+    """The styles that the flags ask for.
+
+    Raises:
+        Problem: they ask for what there is not.
+    """
     if "style" in given:
         return Rows(as_style(run, given["style"], "--style"), "all ten digits in this style")
     if "from_image" in given:
@@ -96,8 +124,6 @@ def choose(run: Run, given: dict[str, Any]) -> Rows:
         return like(run, batch.images, batch.labels.item(), what)
     if "blend" in given:
         start, end, steps = given["blend"]
-        if not steps.isdigit() or int(steps) < 2:
-            raise Problem(f"--blend ends with a number of steps, 2 or more, not {steps}")
         styles = maps.blend(end_of(run, start, given)[0], end_of(run, end, given)[0], int(steps))
         return Rows(styles, f"from {start} to {end}")
     wanted = DEFAULTS | given
@@ -113,7 +139,10 @@ def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
             f"{flag} has {len(numbers)} numbers, and a style of this run has "
             f"{run.prior.feature_size}"
         )
-    return torch.tensor([numbers])
+    style = torch.tensor([numbers])
+    if not torch.isfinite(style).all():
+        raise Problem(f"{flag} has a number beyond what float32 holds")
+    return style
 
 
 def test_image(run: Run, number: int, given: dict[str, Any]) -> Batch:
@@ -154,21 +183,6 @@ def draw(rows: Rows, generated: Generated) -> bytes:
     return pictures.sheet([*rows.above, Section(rows.title, grid, captions)])
 
 
-def show(given: dict[str, Any], png: bytes, output: Path | None, probe: Probe | None) -> None:
-    """Bring a picture before the user's eyes: in a file, in a window, or in a file after all."""
-    obstacle = probe.obstacle() if probe else None
-    if output is None and obstacle is None:
-        from mnist.window import show_picture  # late: PyQt5 need not be there
-
-        show_picture(png, f"generate-all: {run_directory(given)}", run_directory(given))
-        return
-    if output is None:
-        output = run_directory(given) / "generate-all.png"
-        print(f"no window, as {obstacle}")
-    write(output, png)
-    print(f"picture written to {output}")
-
-
 def npz(generated: Generated) -> bytes:
     """The arrays as a NumPy archive, not compressed: that would take longer than all the rest."""
     buffer = io.BytesIO()
@@ -180,14 +194,14 @@ def write_directory(path: Path, generated: Generated) -> None:
     """A PNG for each image, 255 being ink as in MNIST, and index.csv, which says what each shows.
 
     Raises:
-        Problem: the disk refuses; there is then no such directory.
+        Problem: the disk refuses; half of it is never found by its name.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    beside = path.with_name(f".{path.name}.partial")
     size = generated.styles.shape[1]
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        with open(partial / "index.csv", "w", newline="") as file:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        with open(beside / "index.csv", "w", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["file", "digit", *(f"style_{i}" for i in range(size))])
             everything = zip(*generated, strict=True)
@@ -195,11 +209,11 @@ def write_directory(path: Path, generated: Generated) -> None:
                 tqdm(everything, total=len(generated.images), unit=" images", disable=None)
             ):
                 name = f"{number // CLASSES:06d}-{digit}.png"
-                Image.fromarray(image).save(partial / name)
+                Image.fromarray(image).save(beside / name)
                 table.writerow([name, digit, *style.tolist()])
-        partial.rename(path)
+        beside.rename(path)
         files.flush(path.parent)
     except OSError as error:
         raise Problem(f"cannot write {path} ({error.strerror})") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)

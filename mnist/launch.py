@@ -12,7 +12,7 @@ import torch
 
 from mnist import __version__, data
 from mnist.checkpoint import Checkpoint, Progress
-from mnist.cli import DEFAULTS, EPOCHS, warn
+from mnist.cli import DEFAULTS, EPOCHS, run_directory, warn
 from mnist.errors import Problem
 from mnist.methods import METHODS, Method
 from mnist.report import Report
@@ -50,14 +50,13 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
     """
     given = {k: v for k, v in given.items() if not (k in AUTOMATIC and v == "auto")}
     wanted = DEFAULTS | given
-    directory = wanted.get("ckpt_dir", f"mnist{wanted['feature_size']}.ckpt")
     device = choose_device(wanted["device"])
-    with Session(directory, wanted["keep"]) as session:
+    with Session(run_directory(given), wanted["keep"]) as session:
         if session.directory.exists():
             session.lock()  # or stop here: no two runs write to a directory
         there = session.newest()
         if there and there.damaged:
-            warn(say_damage(there))
+            warn(f"damaged, and set aside: {there.damage}; going on from {there.folder}")
             session.set_aside(there.damaged)
         if there and there.config["method"] == method_name:
             refuse_contradictions(session, there.config, given)
@@ -75,8 +74,6 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
         if there and plan.parent:
             session.archive(there.config["method"])
         session.start(plan.config, plan.progress.rows)
-        if not there and session.folders():
-            raise Problem(f"another process has begun a run in {session.directory} meanwhile")
         if plan.parent:
             session.save(plan.method, plan.progress)  # from here on the directory is the new run's
 
@@ -156,12 +153,6 @@ def fresh(
         parent.load_weights(method, strict=False)
     config = describe(method, dataset, wanted)
     return Plan(method, dataset, config, Progress(), note, parent)
-
-
-def say_damage(checkpoint: Checkpoint) -> str:
-    """Which newer checkpoints were passed over, in one line."""
-    reasons = "; ".join(f"{folder} ({why})" for folder, why in checkpoint.damaged.items())
-    return f"damaged, and set aside: {reasons}; going on from {checkpoint.folder}"
 
 
 def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The picture that training leaves each epoch. Only Pillow is needed; plots are elsewhere."""
+"""Sheets of digits, with Pillow: what training leaves each epoch, and generate-all.py writes."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +18,15 @@ class Player:
     def __init__(self, *networks: nn.Module, lr: float):
         self.parameters = [p for network in networks for p in network.parameters()]
         self.lr = lr
+        self.gradient_norm: Tensor | None = None  # of the last update, a scalar
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Adam:
+        """Made when it is first needed: torch takes a second for it, and a trained run has none."""
         # Half the usual momentum, for the other player moves too (Radford et al. 2015, arXiv
         # 1511.06434): in the autoencoder as in the discriminator it leaves less of the digit in
         # the style (docs/LOG.md). Fused, because many small kernels cost as much as arithmetic.
-        # On "meta", where only shapes are asked for, there is nothing to fuse.
-        fused = self.parameters[0].device.type != "meta"
-        self.optimizer = torch.optim.Adam(self.parameters, lr, betas=(0.5, 0.999), fused=fused)
-        self.gradient_norm: Tensor | None = None  # of the last update, a scalar
+        return torch.optim.Adam(self.parameters, self.lr, betas=(0.5, 0.999), fused=True)
 
     def update(self, loss: Tensor, lr_scale: float = 1.0) -> None:
         """One step down the loss, with gradients of this player's own parameters only."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import Tensor
 from tqdm import tqdm
@@ -35,32 +37,52 @@ class Report:
     def line(self, text: str) -> None:
         """Say a line, above the bar where there is one."""
         if not self.quiet:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
+            with self.listened_to():
+                tqdm.write(text, file=sys.stdout)
+                sys.stdout.flush()
+
+    @contextmanager
+    def listened_to(self) -> Iterator[None]:
+        """Say something if anybody is still there: a closed terminal or pipe must not end a run."""
+        try:
+            yield
+        except OSError:
+            self.quiet = True
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except OSError:  # what is still to be said there goes nowhere
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def steps(self, first: int, steps: int, epoch: int, epochs: int) -> Iterator[int]:
         """The steps of an epoch from `first` on, counted by the bar."""
-        with tqdm(
-            range(first, steps),
-            desc=f"Epoch {epoch + 1}/{epochs}",
-            initial=first,
-            total=steps,
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
-            leave=False,
-            dynamic_ncols=True,
-            disable=self.quiet or not sys.stderr.isatty(),
-        ) as self.bar:
-            yield from self.bar
+        with self.listened_to():
+            self.bar = tqdm(
+                desc=f"Epoch {epoch + 1}/{epochs}",
+                initial=first,
+                total=steps,
+                bar_format="{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}",
+                leave=False,
+                dynamic_ncols=True,
+                disable=self.quiet or not sys.stderr.isatty(),
+            )
+        for step in range(first, steps):
+            yield step
+            with self.listened_to():
+                self.bar.update()
+        with self.listened_to():
+            self.bar.close()
 
     def live(self, numbers: dict[str, Tensor]) -> None:
         """This batch's losses, shown in the bar now and then: each look waits for the device."""
-        if self.bar is not None and not self.bar.disable and self.bar.n % LOOK_EVERY == 0:
+        if not self.quiet and not self.bar.disable and self.bar.n % LOOK_EVERY == 0:
             losses = {
                 name: number.item()
                 for name, number in numbers.items()
                 if name not in self.wording and not name.endswith("_gradient")
             }
-            self.bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
+            with self.listened_to():
+                self.bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
 
     def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
         """Means over the epoch so far."""

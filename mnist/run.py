@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,16 +51,16 @@ class Run:
             prior_std, ...), "training" (dataset, its SHA-256, epochs, ...), "versions".
         prior: what styles are distributed like: `sample(count)`, `log_prob(style)`, `cdf(style)`.
         epoch: epochs of training behind it.
+        damage: which newer checkpoints are damaged and were passed over, and why; mostly empty.
         method: the networks themselves, `method.encoder` and `method.decoder`, for whoever wants
             gradients; the decoder returns logits.
     """
 
     def __init__(self, ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu"):
         checkpoint = Session(ckpt_dir).require_newest()
-        for folder, reason in checkpoint.damaged.items():
-            warnings.warn(f"{folder} is damaged ({reason}): using an older one", stacklevel=3)
         self.config: dict[str, Any] = checkpoint.config
         self.epoch: int = checkpoint.epoch
+        self.damage: str = checkpoint.damage
         try:
             self.method = checkpoint.build().to(device)
         except (AssertionError, RuntimeError) as error:
@@ -157,7 +156,7 @@ class Run:
             self.decode(some, labels).mul(255).round().to(torch.uint8).squeeze(1).cpu()
             for some, labels in zip(each.split(BATCH), digits.split(BATCH), strict=True)
         ]
-        return Generated(torch.cat(images).numpy(), digits.numpy(), each.numpy())
+        return Generated(torch.cat(images).numpy(), digits.numpy(), each.detach().cpu().numpy())
 
     @property
     def device(self) -> torch.device:

@@ -62,8 +62,11 @@ def grey_levels(path: Path) -> np.ndarray:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith(("I", "F")):  # 16 or 32 bits, which Pillow would cut off at 255
             levels = np.asarray(picture, np.float64)
+            if not np.isfinite(levels).all():
+                raise Problem(f"{path} has pixels that are no numbers")
             block = -(-max(levels.shape) // WORKING)
-            return ndimage.uniform_filter(levels, block)[block // 2 :: block, block // 2 :: block]
+            first = [min(block, side) // 2 for side in levels.shape]
+            return ndimage.uniform_filter(levels, block)[first[0] :: block, first[1] :: block]
         if picture.has_transparency_data:
             picture = on_paper(picture.convert("RGBA"))
         picture = picture.convert("L")
@@ -110,6 +113,8 @@ def find_ink(levels: np.ndarray) -> np.ndarray | None:
     low = min(threshold / 2, grain / 2)
     ink = np.where(digit, ((ink - low) / (full - low)).clip(0, 1), 0)
     rows, columns = np.nonzero((ink > 0.25).any(1))[0], np.nonzero((ink > 0.25).any(0))[0]
+    if not len(rows):
+        return None
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 

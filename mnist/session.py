@@ -15,10 +15,12 @@ promised of all this, and how each promise is tested, is in docs/checkpoints.md.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import os
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +69,6 @@ class Session:
             Problem: another process holds it, which and where; or the directory is not writable.
             StorageFailed: the directory is not writable, and holds a run.
         """
-        import fcntl  # late: Windows has none, where a run can be used but not trained
-
         if self.lock_file:
             return
         try:
@@ -83,19 +83,27 @@ class Session:
             ) from error
         except OSError as error:
             raise self.unwritable(error) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
         self.lock_file = file
+        with suppress(OSError):  # a full disk: others then see that it is held, but not by whom
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
 
-    def is_ours(self) -> bool:
-        """Whether the directory is still the one that was locked."""
+    def check_ours(self) -> None:
+        """Make sure that the directory is still the one that was locked.
+
+        Raises:
+            StorageFailed: it was deleted or replaced.
+        """
         try:
-            return os.path.samestat(
-                os.stat(self.directory / ".lock"), os.fstat(self.lock_file.fileno())
-            )
+            there = os.stat(self.directory / ".lock")
         except OSError:
-            return False
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self.lock_file.fileno())):
+            raise StorageFailed(
+                f"{self.directory} was deleted or replaced while this run went on: nothing is "
+                "written there any more"
+            )
 
     # --- what is there --------------------------------------------------------------------------
 
@@ -124,7 +132,9 @@ class Session:
             try:
                 return Checkpoint.read(folder, damaged)
             except Damaged as error:
-                if not folder.exists():  # its writer has newer ones, and has just deleted this one
+                if not os.path.lexists(
+                    folder
+                ):  # its writer has newer ones, and has just deleted this one
                     return self.newest()
                 self.refuse_format_1(folder)
                 damaged[folder] = str(error)
@@ -168,13 +178,20 @@ class Session:
         """Make ready for saving a run of this configuration, and renew the copies for people.
 
         Raises:
-            Problem: the directory cannot be written, or another process is writing to it.
-            StorageFailed: the same where the directory holds a run.
+            Problem: the directory cannot be written, or another process is writing to it, or has
+                begun a run there since we looked.
+            StorageFailed: it cannot be written, and holds a run.
         """
         self.config = config
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self.lock()
+            if self.lock_file:
+                self.check_ours()
+            else:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                files.flush(self.directory.parent)
+                self.lock()
+                if self.folders():
+                    raise Problem(f"another process has begun a run in {self.directory} meanwhile")
             self.checkpoints.mkdir(exist_ok=True)
             files.write_file(self.directory / "config.json", files.json_bytes(config))
             self.write_metrics(rows)
@@ -196,11 +213,9 @@ class Session:
             StorageFailed: the disk refuses; earlier checkpoints are untouched.
         """
         target = self.checkpoints / f"step-{progress.steps:08d}"
+        self.check_ours()
         try:
-            if not self.is_ours():
-                raise FileNotFoundError(0, "it was deleted or replaced while this run went on")
-            if not target.exists():  # saved already, by a signal right at an epoch's end
-                files.write_folder(target, contents(self.config, method, progress))
+            files.write_folder(target, contents(self.config, method, progress))
             self.write_metrics(progress.rows)
             for old in self.folders()[: -self.keep]:
                 files.discard(old)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mnist
 from mnist import files
-from mnist.cli import DEFAULTS
+from mnist.cli import run_directory, warn
+from mnist.display import Probe
 from mnist.errors import Problem
 from mnist.run import Run
-
-
-def run_directory(given: dict[str, Any]) -> Path:
-    """The directory of the run that the flags name."""
-    size = given.get("feature_size", DEFAULTS["feature_size"])
-    return Path(given.get("ckpt_dir", f"mnist{size}.ckpt"))
 
 
 def open_run(given: dict[str, Any]) -> Run:
@@ -25,7 +20,9 @@ def open_run(given: dict[str, Any]) -> Run:
         Problem: there is none, or `--feature-size` says otherwise than it.
     """
     directory = run_directory(given)
-    run = mnist.load(directory)
+    run = Run(directory)
+    if run.damage:
+        warn(f"damaged, and passed over: {run.damage}")
     if given.get("feature_size", run.prior.feature_size) != run.prior.feature_size:
         raise Problem(
             f"{directory} has styles of {run.prior.feature_size} numbers, and --feature-size "
@@ -39,7 +36,7 @@ def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | Non
 
     Args:
         given: the flags.
-        suffixes: that a file may have; "" stands for a directory, which must not exist yet.
+        suffixes: that a file may have; "" stands for a directory, in which nothing may be yet.
 
     Raises:
         Problem: another suffix, or a place where nothing can be written.
@@ -55,6 +52,36 @@ def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | Non
     if path.is_dir() and (path.suffix or any(path.iterdir())):
         raise Problem(f"--output {path}: there is a directory of that name already")
     return path
+
+
+def show(
+    given: dict[str, Any],
+    script: str,
+    output: Path | None,
+    probe: Probe | None,
+    picture: Callable[[str], bytes],
+    window: Callable[[str, Path], None],
+) -> None:
+    """Bring a result before the user's eyes: in a file, in a window, or in a file after all.
+
+    Args:
+        given: the flags.
+        script: the tool's name.
+        output: the file asked for, if one was.
+        probe: whether there can be a window, if no file was asked for.
+        picture: makes the content of a file of a kind such as "png".
+        window: opens a window with a title, which saves to a path, and waits until it is closed.
+    """
+    fallback = run_directory(given) / f"{script}.png"
+    obstacle = probe.obstacle() if probe else None
+    if output is None and obstacle is None:
+        window(f"{script}: {run_directory(given)}", fallback)
+        return
+    if output is None:
+        output = fallback
+        print(f"no window, as {obstacle}")
+    write(output, picture(output.suffix[1:].lower()))
+    print(f"picture written to {output}")
 
 
 def write(path: Path, content: bytes) -> None:

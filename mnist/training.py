@@ -85,6 +85,7 @@ def train(
             validation = validate(method, dataset.test)
             # The last step's own losses were of the weights before it.
             refuse_non_finite(validation, f"after epoch {epoch + 1}", session)
+            session.check_ours()
             picture = session.directory / "samples" / f"epoch-{epoch + 1:03d}.png"
             write_samples(method, dataset.test, seed, picture)
             progress.finish_epoch(steps, means, validation)

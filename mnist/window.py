@@ -204,8 +204,9 @@ class FigureWindow(Window):
 
     def dragged(self, event: Any) -> tuple[float, float, float, float]:
         """The rectangle between where a drag began and where the mouse is: x, y, width, height."""
+        height = self.canvas.get_width_height(physical=True)[1]  # matplotlib counts from below
         return (
-            *(min(self.pressed.x, event.x), min(self.pressed.y, event.y)),
+            *(min(self.pressed.x, event.x), height - max(self.pressed.y, event.y)),
             *(abs(event.x - self.pressed.x), abs(event.y - self.pressed.y)),
         )
 

@@ -31,7 +31,7 @@ ALLOWED = {  # module -> what of the package it may import
     "plotting": set(),
     "display": set(),
     "window": {"files", "plotting"},
-    "tools": {"", "cli", "errors", "files", "run"},
+    "tools": {"cli", "display", "errors", "files", "run"},
     "generate_all": {"cli", "data", "display", "errors", "files", "latent", "pictures", "run"}
     | {"scan", "tools", "window"},
     "encoder_vis": {"cli", "data", "display", "errors", "latent", "metrics", "plotting", "run"}

@@ -1,5 +1,6 @@
 """Somebody's own picture of a digit: whatever its kind, the image that MNIST would have made."""
 
+import contextlib
 import struct
 import zlib
 
@@ -138,6 +139,22 @@ def test_grain_is_no_digit(size, tmp_path):
         Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(tmp_path / "grain.png")
         with pytest.raises(Problem, match="shows no digit"):
             scan.read_scan(tmp_path / "grain.png")
+
+
+@pytest.mark.parametrize("size", [(1000, 1), (5000, 2), (1000, 3), (1, 700)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_sliver_is_read_or_refused(size, kind, tmp_path):
+    levels = np.zeros(size, kind)
+    levels[len(levels) // 2 :] = 200
+    Image.fromarray(levels).save(tmp_path / "x.tif")
+    with contextlib.suppress(Problem):
+        assert scan.read_scan(tmp_path / "x.tif").shape == (1, 1, 28, 28)
+
+
+def test_pixels_that_are_no_numbers_are_refused(tmp_path):
+    Image.fromarray(np.full((30, 30), np.nan, np.float32)).save(tmp_path / "x.tif")
+    with pytest.raises(Problem, match="no numbers"):
+        scan.read_scan(tmp_path / "x.tif")
 
 
 def test_otsu_parts_two_tones():

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 
 import pandas as pd
 import pytest
@@ -304,6 +305,48 @@ def test_a_terminal_shows_a_bar_with_losses_and_remaining_time(tmp_path):
     text = shown.decode()
     assert "Epoch 2/2" in text
     assert re.search(r"\d\d:\d\d left.*reconstruction=0\.\d+.*discriminator=.*adversarial=", text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_costs_nothing(tmp_path, number):
+    """The terminal goes first, then the signal comes, as it does when its window is closed."""
+    ours, theirs = pty.openpty()
+    flags = [*map(str, SHORT[:4]), "--epochs", "500", "--log-every", "1"]
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "mnist-sae.py"), *flags],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while b"Epoch 2 Batch 3]" not in shown:
+            shown += os.read(ours, 4096)
+        os.close(ours)
+        time.sleep(1)
+        assert process.poll() is None  # it trains on
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+    progress = max((tmp_path / "mnist4.ckpt" / "checkpoints").iterdir()) / "progress.json"
+    assert json.loads(progress.read_text())["epoch"] >= 2
+
+
+def test_a_reader_that_leaves_does_not_end_a_run(tmp_path):
+    flags = [*map(str, SHORT), "--ckpt-dir", "run"]
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "mnist-sae.py"), *flags],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert pd.read_csv(tmp_path / "run" / "metrics.csv")["epoch"].tolist() == [1, 2]
 
 
 def test_auto_says_why_it_takes_the_bundled_images(run_script, tmp_path):

@@ -188,6 +188,25 @@ def test_a_checkpoint_deleted_by_its_writer_is_no_damage(saved, monkeypatch):
     assert checkpoint.damaged == {}
 
 
+def test_a_link_to_nowhere_is_damage(saved):
+    session, _, _ = saved
+    older, newest = session.folders()
+    shutil.rmtree(newest)
+    newest.symlink_to("nowhere")
+    checkpoint = session.newest()
+    assert (checkpoint.folder, list(checkpoint.damaged)) == (older, [newest])
+
+
+def test_a_start_after_another_process_began_there_changes_nothing(saved):
+    session, _, _ = saved
+    before = {p: p.read_bytes() for p in session.directory.rglob("*.*") if p.is_file()}
+    config = session.config
+    session.lock_file.close()
+    with Session(session.directory) as second, pytest.raises(Problem, match="meanwhile"):
+        second.start(config | {"method": "other"}, [])
+    assert {p: p.read_bytes() for p in session.directory.rglob("*.*") if p.is_file()} == before
+
+
 def test_weights_of_another_shape_are_named(saved):
     session, method, _ = saved
     rewrite_config(session, model=method.config | {"feature_size": 5})
@@ -354,7 +373,7 @@ def test_one_process_writes(tmp_path):
         with Session(tmp_path) as second:  # SIGKILL leaves nothing to clear away
             second.lock()
             second.lock()
-            assert second.is_ours()
+            second.check_ours()
     with Session(tmp_path) as third:
         third.lock()
 

@@ -13,7 +13,7 @@ from PIL import Image
 from test_scripts import one_line
 
 import mnist
-from mnist import generate_all, metrics, tools
+from mnist import encoder_vis, generate_all, metrics, tools
 from mnist.errors import Problem
 
 VIS, ALL = "encoder-vis.py", "generate-all.py"
@@ -93,6 +93,15 @@ def test_arrays_are_what_python_gives(runs, run_here, tmp_path):
     assert np.abs(decoded.numpy() * 255 - images).max() <= 0.501
 
 
+def test_a_suffix_in_capitals_is_the_same(runs, run_here, tmp_path):
+    runs(3)
+    for name in ("A.NPZ", "A.PNG"):
+        assert run_here(ALL, "--feature-size", 3, "--output", name).returncode == 0
+    with np.load(tmp_path / "A.NPZ", allow_pickle=False) as arrays:
+        assert len(arrays["images"]) == 10
+    picture(tmp_path / "A.PNG")
+
+
 def test_a_directory_of_pictures(runs, run_here, tmp_path):
     run = mnist.load(runs(3))
     done = run_here(ALL, "--feature-size", 3, "--count", 2, "--output", "out")
@@ -138,7 +147,7 @@ def test_a_scan_gives_its_style(runs, run_here, tmp_path):
         (("--style", "nan,0,0"), "not a list of numbers"),
         (("--blend", "test1", "2,2", "3"), "--blend has 2 numbers"),
         (("--blend", "test1", "x", "3"), "a test image such as test17"),
-        (("--blend", "test1", "test2", "1"), "2 or more, not 1"),
+        (("--blend", "test1", "test2", "1"), "is not a whole number of at least 2"),
         (("--from-test", "1000"), "the last is 999"),
         (("--from-test", "1", "--count", "2"), "cannot go together"),
         (("--from-image", "none.png", "--digit", "1"), "cannot read none.png: No such file"),
@@ -146,6 +155,10 @@ def test_a_scan_gives_its_style(runs, run_here, tmp_path):
         (("--output", "a.jpg"), ".jpg is not one of .png, .npz, a directory"),
         (("--output", "none/a.png"), "there is no directory none"),
         (("--count", "201"), "more than can be looked at"),
+        (("--count", "201", "--output", "a.PNG"), "more than can be looked at"),
+        (("--count", "999999999", "--output", "a.npz"), "too many for one file"),
+        (("--blend", "test1", "test2", "²"), "is not a whole number of at least 2"),
+        (("--style", "1e39,0,0"), "beyond what float32 holds"),
         (("--count", "0"), "--count"),
         (("--feature-size", "4", "--ckpt-dir", "mnist3.ckpt"), "styles of 3 numbers"),
     ],
@@ -193,7 +206,7 @@ def test_without_a_screen_the_figure_is_written_and_named(runs, run_script, tmp_
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "no window, as there is no display ($DISPLAY is not set)",
-        "figure written to mnist3.ckpt/encoder-vis.png",
+        "picture written to mnist3.ckpt/encoder-vis.png",
     ]
     picture(tmp_path / "mnist3.ckpt" / "encoder-vis.png")
 
@@ -240,7 +253,7 @@ def test_every_kind_of_figure(runs, run_here, tmp_path, size, flags):
     for name in ("a.png", "b.png"):
         done = run_here(VIS, "--feature-size", size, *sample, *flags, "--output", name)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"figure written to {name}\n"
+        assert done.stdout == f"picture written to {name}\n"
     picture(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -294,6 +307,10 @@ def test_a_run_without_labels_has_figures_too(runs, run_here, tmp_path):
         (("--manifold", "--csv", "a.csv"), "--manifold and --csv do not go together"),
         (("--manifold", "--style", "1,2"), "--style has 2 numbers"),
         (("--csv", "none/a.csv"), "no such directory"),
+        (("--csv", "a.csv", "--dims", "99"), "different ones of 0 to 2"),
+        (("--projection", "pca", "--dims", "0,1"), "--dims is for the matrix"),
+        (("--projection", "tsne", "--sample-size", "3"), "at least 4 images"),
+        (("--seed", "4294967296"), "--seed"),
         (("--output", "a.gif"), ".gif is not one of .png, .svg, .pdf"),
         (("--output", "noname"), "no suffix is not one of"),
     ],
@@ -306,6 +323,14 @@ def test_bad_input_to_encoder_vis(runs, run_here, tmp_path, flags, says):
     assert (done.returncode, done.stdout) == (2, "")
     assert says in one_line(done.stderr)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_leakage_does_not_depend_on_the_order_of_the_images(runs):
+    """The bundled test images come sorted by digit: one half of them says nothing of the other."""
+    run = mnist.load(runs(3))
+    found = encoder_vis.measure(run, {})
+    assert found.test.labels.tolist() == sorted(found.test.labels.tolist())
+    assert 0.1 < found.leakage < 1  # the first weights' style is not free of the digit
 
 
 def test_nearest_neighbours_are_scikit_learns():

@@ -120,9 +120,10 @@ def test_handlers_are_put_back(tmp_path, tiny, number):
     method, session = start(tmp_path, "sae")
     go(method, tiny, session, Progress(), epochs=1)
     assert signal.getsignal(number) is before
+    method, progress = restored(session)
     method.step = SignalAfter(method, 1, number)
     with contextlib.suppress(Interrupted):
-        go(method, tiny, session, Progress())
+        go(method, tiny, session, progress)
     assert signal.getsignal(number) is before
 
 
