@@ -39,6 +39,8 @@ class Player:
 
     def state(self) -> dict[str, Tensor]:
         """What the optimiser remembers, by parameter number: `3.exp_avg` and so on."""
+        if "optimizer" not in vars(self):  # not made yet, so there is nothing to remember
+            return {}
         return {
             f"{index}.{name}": tensor
             for index, memory in self.optimizer.state_dict()["state"].items()
