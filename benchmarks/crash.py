@@ -466,6 +466,8 @@ def stops(folder: Path) -> Iterator[str]:
 
     def go(directory: Path, name: str, stop: int | None) -> None:
         with Session(directory) as session:
+            if directory.exists():
+                session.lock()
             there = session.newest()
             method = there.build() if there else METHODS[name](**common)
             progress = there.restore(method) if there else Progress()
