@@ -120,7 +120,7 @@ def scatter(run: Run, given: dict[str, Any], found: Styles, index: Tensor) -> pl
         found.styles[index][:, dims].numpy(),
         digits,
         [f"dimension {i}" for i in dims],
-        lambda x: run.prior.pdf(torch.from_numpy(x)).numpy(),
+        run.prior.pdf,
         run.prior.std,
         title,
         subtitle,

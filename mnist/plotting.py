@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,6 +20,7 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 # Ten colours for people who see colours in any of the usual ways (Petroff 2021, arXiv 2107.02270).
 COLOURS = (
@@ -84,7 +86,7 @@ def scatter_matrix(
     styles: np.ndarray,
     digits: np.ndarray,
     names: Sequence[str],
-    density: Callable[[np.ndarray], np.ndarray],
+    density: Callable[[Tensor], Tensor],
     std: float,
     title: str,
     subtitle: str = "",
@@ -95,7 +97,7 @@ def scatter_matrix(
         styles: [B, N].
         digits: [B], which colour the points.
         names: of the N numbers.
-        density: of the prior, for a number.
+        density: of the prior: numbers -> densities, as `Gaussian.pdf`.
         std: of the prior, in which the axes are measured.
         title, subtitle: above it all.
     """
@@ -150,7 +152,7 @@ def strip(
     style: np.ndarray,
     digits: np.ndarray,
     name: str,
-    density: Callable[[np.ndarray], np.ndarray],
+    density: Callable[[Tensor], Tensor],
     std: float,
     title: str,
     subtitle: str,
@@ -262,12 +264,12 @@ def headings(figure: Figure, title: str, subtitle: str, left: float) -> None:
 
 
 def histogram(
-    axes: Axes, numbers: np.ndarray, density: Callable[[np.ndarray], np.ndarray], limit: float
+    axes: Axes, numbers: np.ndarray, density: Callable[[Tensor], Tensor], limit: float
 ) -> None:
     """How numbers are distributed, as steps, and the prior's density as a line over it."""
     axes.hist(numbers, 24, range=(-limit, limit), density=True, color="0.75")
-    x = np.linspace(-limit, limit, 200)
-    axes.plot(x, density(x), color="black", linewidth=1.2)
+    x = torch.linspace(-limit, limit, 200)
+    axes.plot(x.numpy(), density(x).numpy(), color="black", linewidth=1.2)
     axes.set_xlim(-limit, limit)
 
 

@@ -1,12 +1,13 @@
 """A trained run from Python: the shapes and ranges it promises, and errors that say what it got."""
 
 import inspect
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
-from conftest import ROOT, SMALL, TRAINING, environment
+from conftest import ROOT, SMALL, TRAINING, environment, save_run
 
 import mnist
 from mnist.checkpoint import Progress
@@ -105,16 +106,31 @@ def test_a_device_that_is_not_there_is_named(run, tmp_path, monkeypatch):
         mnist.load(tmp_path, device="gpu")
 
 
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    save_run(tmp_path / "mnist4.ckpt", "aae", SMALL | {"feature_size": 4})
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 2
+    scope = {}
+    for block in blocks:
+        exec(block, scope)
+    assert scope["back"].shape == (10, 4)
+    assert scope["images"].shape == (10_000, 28, 28)
+    assert scope["styles"].shape == (500, 4)
+
+
 def test_importing_the_package_is_instant():
     code = "import sys, mnist; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
 
 
 def test_public_functions_are_documented_and_typed():
-    from mnist import data, losses, metrics
+    from mnist import checkpoint, data, files, losses, metrics, plotting, scan, session, tools
+    from mnist.latent import maps
     from mnist.run import Run
 
-    for owner in (data, losses, metrics, mnist, Run):
+    modules = (checkpoint, data, files, losses, maps, metrics, mnist, plotting, scan, tools)
+    for owner in (*modules, Run, checkpoint.Checkpoint, session.Session):
         for name, item in inspect.getmembers(owner, inspect.isfunction):
             if name.startswith("_") or item.__module__ != getattr(
                 owner, "__module__", owner.__name__
