@@ -31,7 +31,7 @@ from mnist.tools import check_output, open_run, show, write
 SUFFIXES = (".png", ".npz", "")
 SOURCES = ("style", "from_image", "from_test", "blend", "count")
 MOST_ROWS = 200  # of a picture: more cannot be looked at
-MOST_STYLES = 500_000  # 4 GB of images
+MOST_STYLES = 100_000  # 0.8 GB of images, and as much again on their way into a file
 SHOWN = 8  # numbers of a style that fit beside a row
 
 

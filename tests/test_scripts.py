@@ -23,7 +23,8 @@ from PIL import Image
 
 import mnist
 
-SCRIPTS = ("mnist-sae.py", "mnist-aae.py")
+TRAINING = ("mnist-sae.py", "mnist-aae.py")
+SCRIPTS = (*TRAINING, "encoder-vis.py", "generate-all.py")
 SHORT = ("--dataset", "mnist-5k", "--batch-size", 200, "--epochs", 2, "--log-every", 10)
 LINES = """\
 [Epoch 1 Batch 10] Training: mse=0.
@@ -51,7 +52,7 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
         "import runpy, sys; sys.argv = [sys.argv[1], '--help']\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "slow = {'torch', 'numpy', 'pandas', 'sklearn', 'tqdm'} & set(sys.modules)\n"
+        "slow = {'torch', 'numpy', 'pandas', 'sklearn', 'tqdm', 'matplotlib', 'PyQt5'} & set(sys.modules)\n"
         "assert not slow, slow"
     )
     done = subprocess.run(
@@ -62,8 +63,8 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
     )
     assert done.returncode == 0, done.stderr
     assert f"example: ./{script}" in done.stdout
-    for default in ("(default: 4)", "(default: mnistN.ckpt)", "30 on mnist"):
-        assert default in done.stdout
+    assert "(default: 4)" in done.stdout
+    assert ("30 on mnist" in done.stdout) == (script in TRAINING)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -2,14 +2,12 @@
 
 import csv
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, SMALL, environment, save_run
+from conftest import ROOT, SMALL, save_run
 from faults import Faults
 from PIL import Image
 from test_scripts import one_line
@@ -39,26 +37,6 @@ def picture(path):
         low, high = image.convert("L").getextrema()
         assert high - low > 200
         return image.size
-
-
-@pytest.mark.parametrize("script", [VIS, ALL])
-def test_help_needs_no_torch_and_scripts_are_executable(script):
-    code = (
-        "import runpy, sys; sys.argv = [sys.argv[1], '--help']\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit as end: assert end.code == 0\n"
-        "slow = {'torch', 'numpy', 'pandas', 'matplotlib', 'PyQt5', 'scipy'} & set(sys.modules)\n"
-        "assert not slow, slow"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT / script)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"example: ./{script}" in done.stdout
-    assert os.access(ROOT / script, os.X_OK)
 
 
 # --- generate-all.py ----------------------------------------------------------------------------
