@@ -26,7 +26,7 @@ STEPS, SMALL_STEPS = 13, 7  # images in a row of a traversal: likewise
 REACH = 3  # standard deviations that a traversal goes each way
 
 
-class Styles(NamedTuple):
+class Measured(NamedTuple):
     """The styles of all test images, and what they come to."""
 
     test: Digits
@@ -84,14 +84,14 @@ def refuse_contradictions(given: dict[str, Any]) -> None:
 # --- styles of test images ----------------------------------------------------------------------
 
 
-def measure(run: Run, given: dict[str, Any]) -> Styles:
+def measure(run: Run, given: dict[str, Any]) -> Measured:
     """Encode all test images, and see how near to the prior and how free of the digit they are."""
     test = load_same_dataset(run.config["training"], given.get("data_dir")).test
     styles = torch.from_numpy(run.styles_of(test, torch.arange(len(test))).styles)
     ks = metrics.ks_distance(styles, run.prior.cdf)
     # Every second style is read by the help of the others.
     leakage = metrics.knn_accuracy(styles[::2], test.labels[::2], styles[1::2], test.labels[1::2])
-    return Styles(test, styles, ks, leakage)
+    return Measured(test, styles, ks, leakage)
 
 
 def sample(test: Digits, given: dict[str, Any]) -> Tensor:
@@ -100,7 +100,9 @@ def sample(test: Digits, given: dict[str, Any]) -> Tensor:
     return balanced_sample(test.labels, wanted["sample_size"], wanted["seed"])
 
 
-def scatter(run: Run, given: dict[str, Any], found: Styles, index: Tensor) -> plotting.StyleFigure:
+def scatter(
+    run: Run, given: dict[str, Any], found: Measured, index: Tensor
+) -> plotting.StyleFigure:
     """The figure of the chosen images' styles, or pixels."""
     wanted = DEFAULTS | given
     digits = found.test.labels[index].numpy()
@@ -151,7 +153,7 @@ def dimensions(ks: Tensor, given: dict[str, Any]) -> list[int]:
 
 
 def project(
-    found: Styles, index: Tensor, wanted: dict[str, Any]
+    found: Measured, index: Tensor, wanted: dict[str, Any]
 ) -> tuple[np.ndarray, tuple[str, str]]:
     """The chosen images in the plane, [B, 2], by scikit-learn; and the names of the axes."""
     if len(index) < 4:
@@ -180,7 +182,7 @@ def project(
     return points, (f"t-SNE of {what}, first", f"t-SNE of {what}, second")
 
 
-def write_csv(path: Path, found: Styles, index: Tensor) -> None:
+def write_csv(path: Path, found: Measured, index: Tensor) -> None:
     """Image number, digit and style of the chosen images."""
     import pandas as pd  # late: half a second to import
 
@@ -193,7 +195,7 @@ def write_csv(path: Path, found: Styles, index: Tensor) -> None:
 class Look:
     """What a window shows of a point: the test image, its reconstruction, and what they are."""
 
-    def __init__(self, run: Run, found: Styles, index: Tensor):
+    def __init__(self, run: Run, found: Measured, index: Tensor):
         self.run, self.found, self.index = run, found, index
 
     def __call__(self, point: int) -> tuple[np.ndarray, np.ndarray, str]:
