@@ -17,7 +17,7 @@ from mnist.display import Probe
 from mnist.errors import Problem
 from mnist.latent import maps
 from mnist.run import Run, balanced_sample
-from mnist.tools import check_output, open_run, show, write
+from mnist.tools import as_style, check_output, open_run, show, write
 
 SUFFIXES = (".png", ".svg", ".pdf")
 MOST_DIMENSIONS = 10  # in one figure
@@ -117,7 +117,9 @@ def scatter(
     if wanted["projection"] != "matrix":
         points, names = project(found, index, wanted)
         return plotting.projection(points, digits, names, title, subtitle)
-    dims = dimensions(found.ks, given)
+    # Of too many dimensions to draw, those farthest from the prior.
+    worst_ones = found.ks.topk(min(MOST_DIMENSIONS, len(found.ks))).indices.tolist()
+    dims = dimensions(given, len(found.ks)) or sorted(worst_ones)
     return plotting.scatter_matrix(
         found.styles[index][:, dims].numpy(),
         digits,
@@ -138,18 +140,16 @@ def name_of(run: Run, given: dict[str, Any]) -> str:
     )
 
 
-def dimensions(ks: Tensor, given: dict[str, Any]) -> list[int]:
-    """The dimensions asked for, or all; of more than ten, those farthest from the prior."""
-    if "dims" in given:
-        dims = given["dims"]
-        bad = [i for i in dims if not 0 <= i < len(ks)]
-        if bad or len(set(dims)) < len(dims) or len(dims) > MOST_DIMENSIONS:
-            raise Problem(
-                f"--dims {','.join(map(str, dims))}: name at most {MOST_DIMENSIONS} different ones "
-                f"of 0 to {len(ks) - 1}"
-            )
-        return dims
-    return sorted(ks.topk(min(MOST_DIMENSIONS, len(ks))).indices.tolist())
+def dimensions(given: dict[str, Any], size: int) -> list[int]:
+    """The dimensions asked for, of so many; none if that was left open."""
+    dims = given.get("dims", [])
+    bad = [i for i in dims if not 0 <= i < size]
+    if bad or len(set(dims)) < len(dims) or len(dims) > MOST_DIMENSIONS:
+        raise Problem(
+            f"--dims {','.join(map(str, dims))}: name at most {MOST_DIMENSIONS} different ones "
+            f"of 0 to {size - 1}"
+        )
+    return dims
 
 
 def project(
@@ -234,14 +234,10 @@ def manifold(run: Run, given: dict[str, Any]) -> Any:
         down = [f"{y:.1f}" for y in reversed(numbers)], "dimension 1"
         what = f"Styles at {side} × {side} quantiles of the prior, decoded."
     else:
-        centre = torch.tensor(given.get("style", [0.0] * size), dtype=torch.float32)
-        if not torch.isfinite(centre).all():
-            raise Problem("--style has a number beyond what float32 holds")
-        if len(centre) != size:
-            raise Problem(f"--style has {len(centre)} numbers, and a style of this run has {size}")
+        centre = as_style(run, given.get("style", [0.0] * size), "--style")[0]
         steps = STEPS if alone else SMALL_STEPS
         # A style space of many dimensions does not fit on a page: its first ones stand for it.
-        dims = dimensions(torch.arange(size, 0, -1), given)
+        dims = dimensions(given, size) or list(range(min(MOST_DIMENSIONS, size)))
         styles = maps.traversals(centre, REACH * run.prior.std, steps)[dims]
         numbers = torch.linspace(-REACH, REACH, steps).tolist()
         across = [f"{x:.1f}" for x in numbers], "standard deviations"

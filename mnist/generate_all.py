@@ -26,7 +26,7 @@ from mnist.latent import maps
 from mnist.pictures import Section
 from mnist.run import Generated, Run
 from mnist.scan import read_scan
-from mnist.tools import check_output, open_run, show, write
+from mnist.tools import as_style, check_output, open_run, show, write
 
 SUFFIXES = (".png", ".npz", "")
 SOURCES = ("style", "from_image", "from_test", "blend", "count")
@@ -130,19 +130,6 @@ def choose(run: Run, given: dict[str, Any]) -> Rows:
     generator = torch.Generator().manual_seed(wanted["seed"])
     title = f"all ten digits in styles drawn from the prior, seed {wanted['seed']}"
     return Rows(run.prior.sample(wanted["count"], generator), title)
-
-
-def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
-    """A style [1, N] from a list of numbers."""
-    if len(numbers) != run.prior.feature_size:
-        raise Problem(
-            f"{flag} has {len(numbers)} numbers, and a style of this run has "
-            f"{run.prior.feature_size}"
-        )
-    style = torch.tensor([numbers])
-    if not torch.isfinite(style).all():
-        raise Problem(f"{flag} has a number beyond what float32 holds")
-    return style
 
 
 def test_image(run: Run, number: int, given: dict[str, Any]) -> Batch:

@@ -44,7 +44,7 @@ def read_scan(path: str | os.PathLike) -> Tensor:
     path = Path(path)
     ink = find_ink(grey_levels(path))
     if ink is None:
-        raise Problem(f"{path} shows no digit: it is one even tone")
+        raise Problem(f"{path} shows no digit: no ink stands out from the paper")
     return torch.from_numpy(in_the_middle(in_a_box(ink))).reshape(1, 1, SIDE, SIDE)
 
 

@@ -132,10 +132,8 @@ class Session:
             try:
                 return Checkpoint.read(folder, damaged)
             except Damaged as error:
-                if not os.path.lexists(
-                    folder
-                ):  # its writer has newer ones, and has just deleted this one
-                    return self.newest()
+                if not os.path.lexists(folder):
+                    return self.newest()  # its writer, who has newer ones, has just deleted it
                 self.refuse_format_1(folder)
                 damaged[folder] = str(error)
         remains = [self.directory / "metrics.csv", *self.checkpoints.glob("step-*")]

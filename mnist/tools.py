@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from mnist import files
 from mnist.cli import run_directory, warn
 from mnist.display import Probe
@@ -29,6 +32,23 @@ def open_run(given: dict[str, Any]) -> Run:
             f"{given['feature_size']} was given: leave it out"
         )
     return run
+
+
+def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
+    """A style [1, N] from the numbers that a flag was given.
+
+    Raises:
+        Problem: they are not as many as this run's styles have, or too large.
+    """
+    if len(numbers) != run.prior.feature_size:
+        raise Problem(
+            f"{flag} has {len(numbers)} numbers, and a style of this run has "
+            f"{run.prior.feature_size}"
+        )
+    style = torch.tensor([numbers])
+    if not torch.isfinite(style).all():
+        raise Problem(f"{flag} has a number beyond what float32 holds")
+    return style
 
 
 def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | None:
