@@ -80,6 +80,19 @@ def bundled():
     return load_dataset("mnist-5k")
 
 
+def one_line(text):
+    """Standard error, seen to be a single line."""
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def assert_refused(done, says, code=2):
+    """A script ended with that code, said nothing but one line, and that line says this."""
+    assert (done.returncode, done.stdout) == (code, "")
+    assert says in one_line(done.stderr)
+
+
 def command(script, *flags):
     """A script with flags, as a list for subprocess."""
     return [sys.executable, str(ROOT / script), *map(str, flags)]

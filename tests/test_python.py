@@ -120,6 +120,7 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
 
 
 def test_importing_the_package_is_instant():
+    """The child asserts, and `check` passes its failure on."""
     code = "import sys, mnist; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
 

@@ -442,7 +442,7 @@ def test_a_leftover_of_a_killed_save_is_no_checkpoint(saved):
     assert not (session.checkpoints / ".partial").exists()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="it moves a run to a GPU and back")
 def test_a_run_moves_between_devices(saved, tiny):
     session, _, progress = saved
     moved = session.newest().build().to("cuda")
