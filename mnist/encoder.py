@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mnist.data import CLASSES, SIDE
 from mnist.layers import digit_code, mlp
@@ -29,9 +30,7 @@ class Encoder(nn.Module):
         self.labels = labels
         self.std = std
         self.layers = mlp([inputs, *hidden, feature_size])
-        # Slower running averages than usual, for they are what encodes at test time: a batch's own
-        # mean is off by std/√B, that of some 20 batches hardly.
-        self.standardise = nn.BatchNorm1d(feature_size, affine=False, momentum=0.05)
+        self.standardise = Standardise(feature_size)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """images [B, 1, 28, 28] in [0, 1], labels as `digit_code` takes them -> style [B, N]."""
@@ -39,3 +38,34 @@ class Encoder(nn.Module):
         if self.labels:
             inputs = torch.cat([inputs, digit_code(labels)], 1)
         return self.std * self.standardise(self.layers(inputs).float())
+
+
+class Standardise(nn.BatchNorm1d):
+    """Each number shifted and scaled to mean 0 and variance 1: a BatchNorm without a learnt scale.
+
+    In training by the batch's own mean and variance, otherwise by their running averages (Ioffe &
+    Szegedy 2015, arXiv 1502.03167), which reach further back than usual: they are what encodes at
+    test time, and how far they happen to be off at the last step goes straight into the styles. A
+    batch's own mean is off by std/√B; that of a hundred, hardly. Until there are a hundred, all
+    count alike, so that a short run is not encoded by where the averages began.
+    """
+
+    BATCHES = 100
+
+    def __init__(self, size: int):
+        super().__init__(size, affine=False)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """[B, N] -> [B, N]."""
+        if not self.training:
+            return super().forward(numbers)
+        self.remember(numbers.detach())
+        return F.batch_norm(numbers, None, None, training=True, eps=self.eps)
+
+    def remember(self, numbers: Tensor) -> None:
+        """Take a batch into the running averages."""
+        self.num_batches_tracked += 1
+        share = (1 / self.num_batches_tracked).clamp(min=1 / self.BATCHES)
+        variance, mean = torch.var_mean(numbers, 0)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)

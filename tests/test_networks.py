@@ -10,7 +10,7 @@ from torch import nn
 from mnist import losses
 from mnist.decoder import Decoder
 from mnist.discriminator import Discriminator
-from mnist.encoder import Encoder
+from mnist.encoder import Encoder, Standardise
 from mnist.layers import digit_code, mlp, seeded
 from mnist.player import Player
 from mnist.prior import Gaussian
@@ -47,6 +47,31 @@ def test_a_training_batch_of_styles_has_the_priors_mean_and_scale(std):
     style = encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
     assert torch.allclose(style.mean(0), torch.zeros(4), atol=1e-5)
     assert torch.allclose(style.std(0, correction=0), torch.full((4,), std), rtol=1e-2)
+
+
+def test_styles_are_standardised_by_the_mean_of_the_batches_so_far():
+    """A plain mean at first, so that nothing of the start is left, then one that forgets."""
+    standardise = Standardise(2)
+    batches = 3 + 2 * torch.randn(Standardise.BATCHES + 2, 50, 2)
+    means, variances = batches.mean(1), batches.var(1)
+    for batch in batches[:-2]:
+        standardise(batch)
+    assert torch.allclose(standardise.running_mean, means[:-2].mean(0), atol=1e-4)
+    assert torch.allclose(standardise.running_var, variances[:-2].mean(0), atol=1e-4)
+    for batch in batches[-2:]:
+        standardise(batch)
+    kept = (1 - 1 / Standardise.BATCHES) ** 2
+    expected = kept * means[:-2].mean(0) + (1 - kept**0.5) * (kept**0.5 * means[-2] + means[-1])
+    assert torch.allclose(standardise.running_mean, expected, atol=1e-4)
+
+
+def test_standardising_is_a_batch_norm_without_a_scale():
+    ours, torchs = Standardise(3), nn.BatchNorm1d(3, affine=False, momentum=1.0)
+    ours.double(), torchs.double()
+    for batch in torch.randn(3, 20, 3, dtype=torch.float64):
+        assert torch.allclose(ours(batch), torchs(batch))
+    torchs.load_state_dict(ours.state_dict())  # under the same names
+    assert torch.allclose(ours.eval()(batch), torchs.eval()(batch))
 
 
 def test_networks_heed_the_digit_only_if_they_are_told_it():
