@@ -10,8 +10,9 @@ BIN = $(VENV)/bin
 train: $(VENV)/run.stamp
 	$(BIN)/python mnist-aae.py --feature-size 4
 
+# As many processes as cores, with a thread each: torch's threads would get in each other's way.
 test: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

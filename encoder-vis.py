@@ -13,7 +13,7 @@ from mnist.cli import Parser, main, numbers, tool_parser, whole_number, whole_nu
 
 
 def parser() -> Parser:
-    parser = tool_parser(__doc__, "FILE.png, FILE.svg or FILE.pdf")
+    parser = tool_parser(__doc__, "FILE.png, FILE.svg or FILE.pdf; without it a window opens")
     add = parser.flag
     add("--sample-size", "test images to draw", type=whole_number(1), metavar="K")
     add("--dims", "dimensions to draw, as 0,3,7", type=whole_numbers, metavar="LIST")

@@ -10,7 +10,10 @@ from mnist.cli import Parser, main, numbers, tool_parser, whole_number
 
 
 def parser() -> Parser:
-    parser = tool_parser(__doc__, "FILE.png, FILE.npz (arrays) or DIR (a PNG per image, a CSV)")
+    parser = tool_parser(
+        __doc__,
+        "FILE.png, FILE.npz (arrays) or DIR (a PNG per image, a CSV); without it a window opens",
+    )
     add = parser.flag
     add("--count", "styles to draw from the prior", type=whole_number(1), metavar="K")
     add("--style", "a style instead, as 0.3,-1.2,0,2", type=numbers, metavar="NUMBERS")

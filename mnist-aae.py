@@ -8,7 +8,7 @@ The same command again continues a run that was stopped.
 example: ./mnist-aae.py --feature-size 4
 """
 
-from mnist.cli import main, training_parser
+from mnist.cli import autoencoder_parser, main
 
 
 def run(arguments: dict) -> None:
@@ -18,4 +18,4 @@ def run(arguments: dict) -> None:
 
 
 if __name__ == "__main__":
-    main(training_parser(__doc__), run)
+    main(autoencoder_parser(__doc__), run)

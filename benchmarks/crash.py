@@ -43,7 +43,7 @@ from faults import with_fault  # noqa: E402
 
 from mnist import files  # noqa: E402
 from mnist.checkpoint import CONTENTS, Progress, contents  # noqa: E402
-from mnist.cli import DEFAULTS  # noqa: E402
+from mnist.cli import CLASSIFIER_DEFAULTS, DEFAULTS  # noqa: E402
 from mnist.data import Dataset, Digits, load_dataset  # noqa: E402
 from mnist.errors import Interrupted, Problem, StorageFailed  # noqa: E402
 from mnist.launch import choose_precision  # noqa: E402
@@ -53,7 +53,11 @@ from mnist.session import Session  # noqa: E402
 from mnist.training import train  # noqa: E402
 
 MODEL = {"feature_size": 2, "labels": True, "prior_std": 1.0, "lr": 1e-3, "seed": 0, "hidden": [2]}
-SMALL = {"sae": {}, "aae": {"discriminator_hidden": [3]}}
+SMALL = {
+    "sae": MODEL,
+    "aae": MODEL | {"discriminator_hidden": [3]},
+    "classifier": {"layers": 1, "lr": 1e-3, "seed": 0},
+}
 TRAINING = {"dataset": "noise", "dataset_sha256": "", "batch_size": 5, "epochs": 8}
 MEMORY = 2**30  # bytes that reading hostile files may take beyond what the process has already
 
@@ -71,7 +75,7 @@ def noise() -> Dataset:
 
 def small(name: str) -> Method:
     """A method with next to no weights."""
-    return METHODS[name](**MODEL, **SMALL[name])
+    return METHODS[name](**SMALL[name])
 
 
 def run(directory: Path, name: str, dataset: Dataset, tell: Callable[[Path], None], **options):
@@ -95,7 +99,7 @@ def run(directory: Path, name: str, dataset: Dataset, tell: Callable[[Path], Non
             return path
 
         session.save = save_and_tell
-        report = Report({}, quiet=True)
+        report = Report({}, method.headline, quiet=True)
         settings_ = {"epochs": 8, "batch_size": 5, "seed": 0, "log_every": 100, "report": report}
         train(method, dataset, session, progress, **settings_ | options)
 
@@ -217,7 +221,7 @@ def faults(folder: Path) -> Iterator[str]:
             for progress.step in (1, 2):
                 progress.history.append(torch.zeros(2))
                 session.save(method, progress)
-            progress.finish_epoch(3, {"mse": 0.5}, {"mse": 0.5})
+            progress.finish_epoch(3, train={"mse": 0.5}, test={"mse": 0.5})
             pristine = folder / "pristine"
             shutil.rmtree(pristine, ignore_errors=True)
             shutil.copytree(directory, pristine)
@@ -462,15 +466,19 @@ def stops(folder: Path) -> Iterator[str]:
     """Default networks stopped at 25 random steps of three epochs."""
     dataset, steps = load_dataset("mnist-5k"), 3 * 16
     options = {"epochs": 3, "batch_size": 250, "seed": 0, "log_every": 100}
-    common = {key: DEFAULTS[key] for key in ("feature_size", "labels", "prior_std", "lr", "seed")}
-    common["precision"] = choose_precision("auto", torch.device("cpu"))
+    precision = {"precision": choose_precision("auto", torch.device("cpu"))}
+
+    def build(name: str) -> Method:
+        return METHODS[name](
+            **{key: CLASSIFIER_DEFAULTS[key] for key in METHODS[name].flags} | precision
+        )
 
     def go(directory: Path, name: str, stop: int | None) -> None:
         with Session(directory) as session:
             if directory.exists():
                 session.lock()
             there = session.newest()
-            method = there.build() if there else METHODS[name](**common)
+            method = there.build() if there else build(name)
             progress = there.restore(method) if there else Progress()
             session.start(
                 {"method": name, "model": method.config, "training": TRAINING}, progress.rows
@@ -483,7 +491,7 @@ def stops(folder: Path) -> Iterator[str]:
                 return step(*arguments)
 
             method.step = counted
-            report = Report({}, quiet=True)
+            report = Report({}, method.headline, quiet=True)
             train(method, dataset, session, progress, report=report, **options)
 
     for name in METHODS:
@@ -528,7 +536,7 @@ def cost(folder: Path) -> Iterator[str]:
             return path
 
         session.save = timed
-        report = Report({}, quiet=True)
+        report = Report({}, method.headline, quiet=True)
         options = {"epochs": epochs, "batch_size": DEFAULTS["batch_size"], "seed": 0}
         train(method, dataset, session, Progress(), report=report, log_every=100, **options)
     epoch = [b - a for a, b in itertools.pairwise(ends)]

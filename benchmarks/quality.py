@@ -27,7 +27,6 @@ import mnist  # noqa: E402
 from mnist import metrics  # noqa: E402
 from mnist.cli import DEFAULTS  # noqa: E402
 from mnist.data import Dataset, Digits, load_dataset  # noqa: E402
-from mnist.launch import FIXED_MODEL  # noqa: E402
 from mnist.methods import METHODS  # noqa: E402
 from mnist.run import Run  # noqa: E402
 
@@ -56,11 +55,12 @@ def encode(run: Run, digits: Digits) -> torch.Tensor:
 
 def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
     """The numbers of a run; see `explain` for what they mean."""
-    model, accuracy = judge(dataset)
+    reader, accuracy = judge()
     train, test = encode(run, dataset.train), encode(run, dataset.test)
     images = dataset.test.batch(slice(None))
     rebuilt = run.decode(test, images.labels)
     std = test.std(0) / run.prior.std
+    drawn = run.prior.sample(DECODINGS, torch.Generator().manual_seed(0))
     return {
         "mse": torch.nn.functional.mse_loss(rebuilt, images.images).item(),
         "ks_test": metrics.ks_distance(test, run.prior.cdf).max().item(),
@@ -70,9 +70,7 @@ def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
         "leakage": metrics.probe_accuracy(
             train.numpy(), dataset.train.labels.numpy(), test.numpy(), images.labels.numpy()
         ),
-        "agreement": metrics.label_agreement(
-            run.decode, model, run.prior.sample(DECODINGS, torch.Generator().manual_seed(0))
-        ),
+        "agreement": metrics.label_agreement(run.decode, reader.log_probs, drawn),
         "judge_accuracy": accuracy,
     }
 
@@ -87,7 +85,8 @@ def numbers(size: int, seed: int, runs: Path, dataset: Dataset) -> dict[str, flo
         print(f"training size {size}, seed {seed} ...", file=sys.stderr, flush=True)
         subprocess.run([*script, *map(str, flags)], check=True, stdout=sys.stderr)
     run = mnist.load(directory)
-    default = METHODS["aae"](**{key: run.config["model"][key] for key in FIXED_MODEL}).config
+    flags = METHODS["aae"].flags
+    default = METHODS["aae"](**{key: run.config["model"][key] for key in flags}).config
     if run.config["model"] != default or run.config["training"]["batch_size"] != BATCH:
         sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
     if not kept.exists():
@@ -136,7 +135,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "runs")
     arguments = parser.parse_args()
     dataset = load_dataset("mnist")
-    _, accuracy = judge(dataset)
+    _, accuracy = judge()
     rows = {
         (size, seed): numbers(size, seed, arguments.runs, dataset)
         for seed in arguments.seeds

@@ -76,7 +76,7 @@ def agreement(run: Path, folder: Path, reader) -> None:
     seconds(ROOT / "generate-all.py", *("--ckpt-dir", run, "--count", "1000", "--output", path))
     with np.load(path, allow_pickle=False) as arrays:
         images, labels = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
-    read = reader(images.unsqueeze(1).float() / 255).argmax(1)
+    read = reader.read(images.unsqueeze(1).float() / 255)
     print(
         f"\n1,000 styles, ten digits each: {(read == labels).float().mean():.2%} read as asked for"
     )
@@ -98,9 +98,9 @@ def scans(run: Path, folder: Path, reader, count: int) -> None:
                 found[kind].append((False, False, 0.0))
                 continue
             row = styles.generate(styles.encode(image, label.unsqueeze(0)))
-            read = reader(torch.from_numpy(row.images).unsqueeze(1).float() / 255).argmax(1).numpy()
+            read = reader.read(torch.from_numpy(row.images).unsqueeze(1).float() / 255).numpy()
             right = read == row.labels
-            found[kind].append((reader(image).argmax() == label, right[label], right.mean()))
+            found[kind].append((reader.read(image)[0] == label, right[label], right.mean()))
     print(f"\n| picture, of {count} test digits | read as its digit | digit of its row | all ten |")
     print("|---|---|---|---|")
     for kind, each in found.items():
@@ -118,7 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         timings(arguments.ckpt_dir, folder, arguments.repeats)
-        reader, accuracy = judge(load_dataset("mnist"))
+        reader, accuracy = judge()
         print(f"\nThe judge reads {accuracy:.2%} of the real test images.", flush=True)
         agreement(arguments.ckpt_dir, folder, reader)
         scans(arguments.ckpt_dir, folder, reader, arguments.scans)

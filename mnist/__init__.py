@@ -13,13 +13,13 @@ import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mnist.run import Run
+    from mnist.run import Reader, Run
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 
-def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
-    """Open a trained run.
+def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run | Reader:
+    """Open a trained run: an autoencoder as a `Run`, a classifier as a `Reader`.
 
     Args:
         ckpt_dir: its directory, such as "mnist4.ckpt".
@@ -29,9 +29,9 @@ def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
     Raises:
         mnist.errors.Problem: there is no trained run in that directory, or it is damaged.
     """
-    from mnist.run import Run  # late: torch takes a second or two to import
+    from mnist.run import open_trained  # late: torch takes a second or two to import
 
-    run = Run(ckpt_dir, device)
+    run = open_trained(ckpt_dir, device)
     if run.damage:
         warnings.warn(f"damaged, and passed over: {run.damage}", stacklevel=2)
     return run

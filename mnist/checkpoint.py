@@ -53,17 +53,14 @@ class Progress:
         """Steps done in all."""
         return self.total_steps + self.step
 
-    def finish_epoch(
-        self, steps: int, training: dict[str, float], validation: dict[str, float]
-    ) -> None:
-        """Count an epoch of so many steps as completed, with its numbers."""
+    def finish_epoch(self, steps: int, **numbers: dict[str, float]) -> None:
+        """Count an epoch of so many steps as completed, with its numbers: train, test, ..."""
         self.epoch += 1
         self.total_steps += steps
         # No seconds here: the file of a run that was stopped is to equal that of one that was not.
         self.rows.append(
             {"epoch": self.epoch, "step": self.total_steps}
-            | {f"train_{name}": value for name, value in training.items()}
-            | {f"test_{name}": value for name, value in validation.items()}
+            | {f"{on}_{name}": v for on, each in numbers.items() for name, v in each.items()}
         )
         self.step = 0
         self.history = []

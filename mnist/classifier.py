@@ -1,44 +1,48 @@
-"""Image to digit: what judges whether a generated digit is the one that was asked for."""
+"""Image to digit."""
+
+from __future__ import annotations
 
 from torch import Tensor, nn
 
 from mnist.data import CLASSES, SIDE
+from mnist.layers import mlp
+
+WIDTH = 1024  # of a perceptron's hidden layers
 
 
 class Classifier(nn.Module):
-    """A small convolutional network: 28×28 pixels, halved three times, to ten logits.
+    """A small convolutional network from 28×28 pixels to the logits of the digits.
+
+    Or a perceptron, which knows nothing of pixels being neighbours.
 
     Args:
-        channels: of the first block; the later ones have two, two and four times as many.
-        dropout: share of the last features left out in training.
+        layers: of the perceptron; None for the convolutional network.
+        classes: what there is to choose from.
     """
 
-    def __init__(self, channels: int = 32, dropout: float = 0.3):
+    def __init__(self, layers: int | None = None, classes: int = CLASSES):
         super().__init__()
-        side = SIDE // 2 // 2 // 2
-        self.features = nn.Sequential(
-            block(1, channels),
-            nn.MaxPool2d(2),
-            block(channels, 2 * channels),
-            block(2 * channels, 2 * channels),
-            nn.MaxPool2d(2),
-            block(2 * channels, 4 * channels),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-        )
-        self.head = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(4 * channels * side * side, CLASSES)
-        )
+        if layers is None:
+            self.network = nn.Sequential(
+                convolution(1, 32, 5, stride=2),  # 14×14
+                convolution(32, 64, 3, stride=2),  # 7×7
+                convolution(64, 128, 3),
+                nn.Flatten(),
+                nn.Linear(128 * 7 * 7, classes),
+            )
+        else:
+            sizes = [SIDE * SIDE, *[WIDTH] * (layers - 1), classes]
+            self.network = nn.Sequential(nn.Flatten(), *mlp(sizes))
 
     def forward(self, images: Tensor) -> Tensor:
-        """images [B, 1, 28, 28] in [0, 1] -> logits [B, 10]."""
-        return self.head(self.features(images))
+        """images [B, 1, 28, 28] in [0, 1] -> logits [B, classes]."""
+        return self.network(images).to(images.dtype)
 
 
-def block(inputs: int, outputs: int) -> nn.Sequential:
-    """A 3×3 convolution that keeps the size, normalised and rectified."""
+def convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
+    """A convolution, its outputs normalised and rectified."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
     )

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mnist import __version__
 from mnist.errors import Interrupted, Problem
@@ -27,6 +28,7 @@ on. MNIST_TRACEBACK=1 shows where it failed."""
 # Each default stands here and nowhere else; a flag that was not given is absent from the parsed
 # arguments, so that a continued run can tell it from one that contradicts it.
 DEFAULTS = {
+    "ckpt_dir": "mnist{feature_size}.ckpt",
     "feature_size": 4,
     "batch_size": 250,
     "lr": 2.5e-3,
@@ -38,6 +40,9 @@ DEFAULTS = {
     "device": "auto",
     "precision": "auto",
     "log_every": 100,
+    # A small set needs more rounds, up to where it is only learnt by heart (docs/LOG.md).
+    "epochs": {"mnist": 30, "mnist-5k": 60},
+    "patience": None,
     "save_every": None,
     "keep": 2,
     "deterministic": False,
@@ -47,8 +52,25 @@ DEFAULTS = {
     "space": "style",
     "quiet": False,
 }
-# A small set needs more rounds, up to where it is only learnt by heart (docs/LOG.md).
-EPOCHS = {"mnist": 30, "mnist-5k": 60}
+# Those that are others for mnist-classifier.py.
+CLASSIFIER_DEFAULTS = DEFAULTS | {
+    "ckpt_dir": "mnist-classifier.ckpt",
+    "layers": None,
+    "lr": 4e-3,
+    "epochs": {"mnist": 8, "mnist-5k": 40},
+}
+# Those of guide.py. The learning rates are ones at which the descent simply works.
+GUIDE_DEFAULTS = DEFAULTS | {
+    "classifier": CLASSIFIER_DEFAULTS["ckpt_dir"],
+    "independent": "mnist-classifier-independent.ckpt",
+    "free": "both",
+    "starts": {"a digit": 1, "a survey": 1000},
+    "steps": 400,
+    "lr": {"adam": 0.4, "sgd": 0.1},
+    "optimizer": "adam",
+    "stop_at": 0.99,
+    "stay_likely": 0.3,
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,9 +79,10 @@ class Parser(argparse.ArgumentParser):
     Args:
         doc: the script's docstring, its description.
         exit_codes: what its exit codes mean.
+        defaults: of its flags.
     """
 
-    def __init__(self, doc: str, exit_codes: str):
+    def __init__(self, doc: str, exit_codes: str, defaults: dict[str, Any] = DEFAULTS):
         super().__init__(
             description=doc,
             epilog=exit_codes,
@@ -67,38 +90,51 @@ class Parser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
         )
+        self.defaults = defaults
         self.add_argument("--version", action="version", version=f"mnist-style {__version__}")
         # So that "-0.3,1.2" is taken for a style and not for a flag, as "-0.3" is for a number.
         self._negative_number_matcher = re.compile(r"-[\d.][\d.,eE+-]*$")
 
     def flag(self, name: str, text: str, **options) -> None:
         """Add a flag, and its default to its help."""
-        default = DEFAULTS.get(name.removeprefix("--").replace("-", "_"))
-        suffix = "" if default is None or "action" in options else f" (default: {default})"
-        self.add_argument(name, help=text + suffix, **options)
+        default = self.defaults.get(name.removeprefix("--").replace("-", "_"))
+        if isinstance(default, dict):
+            default = ", ".join(f"{value} for {key}" for key, value in default.items())
+        if default is not None and "action" not in options:
+            text += f" (default: {str(default).replace('{feature_size}', 'N')})"
+        self.add_argument(name, help=text, **options)
 
     def error(self, message: str) -> None:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def training_parser(doc: str) -> Parser:
-    """The flags of a training script, whose docstring is its description."""
-    parser = Parser(doc, TRAINING_EXIT_CODES)
+def autoencoder_parser(doc: str) -> Parser:
+    """The flags of a script that trains an autoencoder, whose docstring is its description."""
+    parser = training_parser(doc, DEFAULTS)
     add = parser.flag
     add("--feature-size", "numbers in a style", type=whole_number(1), metavar="N")
-    epochs = ", ".join(f"{count} on {name}" for name, count in EPOCHS.items())
-    add("--epochs", f"epochs in all (default: {epochs})", type=whole_number(1), metavar="E")
+    add("--prior-std", "standard deviation of the style", type=positive_number, metavar="STD")
+    add(
+        "--no-labels",
+        "keep the digit from every network: a plain autoencoder",
+        dest="labels",
+        action="store_false",
+    )
+    return parser
+
+
+def training_parser(doc: str, defaults: dict[str, Any]) -> Parser:
+    """The flags of every training script."""
+    parser = Parser(doc, TRAINING_EXIT_CODES, defaults)
+    add = parser.flag
+    add("--epochs", "epochs in all", type=whole_number(1), metavar="E")
     add("--batch-size", "images in a training step", type=whole_number(2), metavar="B")
     add("--lr", "learning rate at the start", type=positive_number, metavar="LR")
-    add(
-        "--ckpt-dir",
-        "directory of the run, continued where it stopped (default: mnistN.ckpt)",
-        metavar="DIR",
-    )
+    add("--ckpt-dir", "directory of the run, continued where it stopped", metavar="DIR")
     add(
         "--dataset",
         "the 70,000 images, or the 5,000 that are always there; auto takes the first it can have",
-        choices=["auto", *EPOCHS],
+        choices=["auto", *defaults["epochs"]],
     )
     add(
         "--data-dir",
@@ -111,13 +147,6 @@ def training_parser(doc: str) -> Parser:
         "--precision",
         "of matrix products; auto takes bf16 on a processor with instructions for it",
         choices=["auto", "fp32", "bf16"],
-    )
-    add("--prior-std", "standard deviation of the style", type=positive_number, metavar="STD")
-    add(
-        "--no-labels",
-        "keep the digit from every network: a plain autoencoder",
-        dest="labels",
-        action="store_false",
     )
     add("--log-every", "batches between two lines", type=whole_number(1), metavar="K")
     add(
@@ -136,14 +165,15 @@ def training_parser(doc: str) -> Parser:
     return parser
 
 
-def tool_parser(doc: str, output: str) -> Parser:
+def tool_parser(doc: str, output: str, defaults: dict[str, Any] = DEFAULTS) -> Parser:
     """The flags that all tools on a trained run share.
 
     Args:
         doc: the script's docstring.
-        output: what its `--output` may be.
+        output: what its `--output` may be, and what happens without it.
+        defaults: of its flags.
     """
-    parser = Parser(doc, TOOL_EXIT_CODES)
+    parser = Parser(doc, TOOL_EXIT_CODES, defaults)
     add = parser.flag
     add(
         "--feature-size",
@@ -151,12 +181,12 @@ def tool_parser(doc: str, output: str) -> Parser:
         type=whole_number(1),
         metavar="N",
     )
-    add("--ckpt-dir", "directory of the run, whatever its name", metavar="DIR")
+    add("--ckpt-dir", "directory of the run, if of another name", metavar="DIR")
     add(
         "--data-dir", "where MNIST's files are (default: $MNIST_DATA_DIR, then ./data)", metavar="D"
     )
     add("--seed", "of what is drawn or chosen", type=whole_number(0), metavar="S")
-    add("--output", f"{output}; without it a window opens", metavar="FILE")
+    add("--output", output, metavar="FILE")
     return parser
 
 
@@ -186,6 +216,23 @@ def positive_number(text: str) -> float:
     return value
 
 
+def number_between(low: float, high: float) -> Callable[[str], float]:
+    """An argument type: a number of at least `low`, and below `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value < high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number of at least {low:g} and below {high:g}"
+            )
+        return value
+
+    return parse
+
+
 def numbers(text: str) -> list[float]:
     """An argument type: finite numbers with commas between them."""
     try:
@@ -205,10 +252,9 @@ def whole_numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def run_directory(given: dict) -> Path:
+def run_directory(given: dict[str, Any], defaults: dict[str, Any] = DEFAULTS) -> Path:
     """The directory of the run that the flags name."""
-    size = given.get("feature_size", DEFAULTS["feature_size"])
-    return Path(given.get("ckpt_dir", f"mnist{size}.ckpt"))
+    return Path(given.get("ckpt_dir") or defaults["ckpt_dir"].format(**defaults | given))
 
 
 def warn(message: str) -> None:

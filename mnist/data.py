@@ -12,9 +12,9 @@ import os
 import shutil
 import socket
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from mnist.errors import Problem
 
 SIDE = 28
 CLASSES = 10
+HELD_OUT_OF = 12
 
 # SHA-256 of the files inside the gzip wrappers; the wrappers of different mirrors differ.
 MNIST_SHA256 = {
@@ -69,19 +70,43 @@ class Digits:
         images = self.images[indices].unsqueeze(1).to(torch.float32).div_(255)
         return Batch(images, self.labels[indices])
 
+    def batches(self, size: int = 1000) -> Iterator[Batch]:
+        """All digits in turn, as many at once as is good for looking at them."""
+        for start in range(0, len(self), size):
+            yield self.batch(slice(start, start + size))
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test part, and where they were read from."""
+    """A training and a test part, and where they were read from.
+
+    Attributes:
+        held_out: training images that are kept from training, if `hold_out` was asked for.
+    """
 
     name: str
     train: Digits
     test: Digits
     source: str
+    held_out: Digits | None = None
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data set on another device."""
-        return Dataset(self.name, self.train.to(device), self.test.to(device), self.source)
+        held_out = self.held_out.to(device) if self.held_out else None
+        return replace(
+            self, train=self.train.to(device), test=self.test.to(device), held_out=held_out
+        )
+
+    def hold_out(self) -> Dataset:
+        """The same, with every twelfth training image held out: 5,000 of MNIST's 60,000.
+
+        To decide by them when to stop: decided by the test images, these would be no test.
+        """
+        kept = torch.arange(len(self.train)) % HELD_OUT_OF != 0
+        kept, held_out = (
+            Digits(self.train.images[which], self.train.labels[which]) for which in (kept, ~kept)
+        )
+        return replace(self, train=kept, held_out=held_out)
 
     @property
     def sha256(self) -> str:

@@ -26,4 +26,4 @@ class Decoder(nn.Module):
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """style [B, N], labels as `digit_code` takes them -> logits [B, 1, 28, 28]."""
         inputs = torch.cat([style, digit_code(labels)], 1) if self.labels else style
-        return self.layers(inputs).float().unflatten(1, (1, SIDE, SIDE))
+        return self.layers(inputs).to(style.dtype).unflatten(1, (1, SIDE, SIDE))

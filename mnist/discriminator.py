@@ -33,7 +33,7 @@ class Discriminator(nn.Module):
 
         style [B, N], labels int64 [B], 0 to 9 -> [B, 1]; without labels, for every digit, [B, 10].
         """
-        logits = self.layers(style).float()
+        logits = self.layers(style).to(style.dtype)
         if self.labels and labels is not None:
             logits = logits.gather(1, labels.unsqueeze(1))
         return logits

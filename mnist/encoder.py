@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         inputs = images.flatten(1)
         if self.labels:
             inputs = torch.cat([inputs, digit_code(labels)], 1)
-        return self.std * self.standardise(self.layers(inputs).float())
+        return self.std * self.standardise(self.layers(inputs).to(images.dtype))
 
 
 class Standardise(nn.BatchNorm1d):
@@ -65,7 +65,7 @@ class Standardise(nn.BatchNorm1d):
     def remember(self, numbers: Tensor) -> None:
         """Take a batch into the running averages."""
         self.num_batches_tracked += 1
-        share = (1 / self.num_batches_tracked).clamp(min=1 / self.BATCHES)
+        share = (5 / (self.num_batches_tracked + 4)).clamp(min=1 / self.BATCHES)
         variance, mean = torch.var_mean(numbers, 0)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)

@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from mnist import files, pictures
 from mnist.cli import DEFAULTS, numbers, run_directory, whole_number
-from mnist.data import CLASSES, Batch, load_same_dataset
+from mnist.data import CLASSES
 from mnist.display import Probe
 from mnist.errors import Problem
 from mnist.latent import maps
 from mnist.pictures import Section
 from mnist.run import Generated, Run
 from mnist.scan import read_scan
-from mnist.tools import as_style, check_output, open_run, show, write
+from mnist.tools import as_style, check_output, open_run, show, test_image, write
 
 SUFFIXES = (".png", ".npz", "")
 SOURCES = ("style", "from_image", "from_test", "blend", "count")
@@ -130,14 +130,6 @@ def choose(run: Run, given: dict[str, Any]) -> Rows:
     generator = torch.Generator().manual_seed(wanted["seed"])
     title = f"all ten digits in styles drawn from the prior, seed {wanted['seed']}"
     return Rows(run.prior.sample(wanted["count"], generator), title)
-
-
-def test_image(run: Run, number: int, given: dict[str, Any]) -> Batch:
-    """One image of the run's test set."""
-    test = load_same_dataset(run.config["training"], given.get("data_dir")).test
-    if number >= len(test):
-        raise Problem(f"there is no test image {number:,}: the last is {len(test) - 1:,}")
-    return test.batch(slice(number, number + 1))
 
 
 def end_of(run: Run, text: str, given: dict[str, Any]) -> Tensor:

@@ -12,18 +12,18 @@ import torch
 
 from mnist import __version__, data
 from mnist.checkpoint import Checkpoint, Progress
-from mnist.cli import DEFAULTS, EPOCHS, run_directory, warn
+from mnist.cli import DEFAULTS, run_directory, warn
 from mnist.errors import Problem
 from mnist.methods import METHODS, Method
 from mnist.report import Report
 from mnist.session import Session
-from mnist.training import steps_per_epoch, train
+from mnist.training import steps_per_epoch, train, waited
 
-# What a run is, from its first step to its last. To change one of these is to start another run.
-FIXED_MODEL = ("feature_size", "labels", "prior_std", "lr", "seed", "precision")
-FIXED_TRAINING = ("dataset", "batch_size")
+# What a run is from its first step to its last, besides its method's own flags.
+FIXED = ("dataset", "batch_size")
 # What a run that starts from another's autoencoder has in common with it, and its data set.
 INHERITED = ("feature_size", "labels", "prior_std", "hidden")
+CHANGEABLE = ("epochs", "deterministic", "patience")  # when a run is continued
 AUTOMATIC = ("dataset", "device", "precision")  # whose "auto" is as if they were not given
 
 
@@ -38,20 +38,21 @@ class Plan(NamedTuple):
     parent: Checkpoint | None = None  # the run whose autoencoder it starts from
 
 
-def train_run(method_name: str, given: dict[str, Any]) -> None:
+def train_run(method_name: str, given: dict[str, Any], defaults: dict[str, Any] = DEFAULTS) -> None:
     """Train a method as the command line says, from scratch or from where the run stands.
 
     Args:
         method_name: a key of `METHODS`.
         given: the flags that were given, by name, without those that were not.
+        defaults: of those.
 
     Raises:
         Problem: anything that its user can mend.
     """
     given = {k: v for k, v in given.items() if not (k in AUTOMATIC and v == "auto")}
-    wanted = DEFAULTS | given
+    wanted = defaults | given
     device = choose_device(wanted["device"])
-    with Session(run_directory(given), wanted["keep"]) as session:
+    with Session(run_directory(given, defaults), wanted["keep"]) as session:
         if session.directory.exists():
             session.lock()  # or stop here: no two runs write to a directory
         there = session.newest()
@@ -60,29 +61,31 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
             session.set_aside(there.damaged)
         if there and there.config["method"] == method_name:
             refuse_contradictions(session, there.config, given)
-            if there.epoch >= given.get("epochs", there.config["training"]["epochs"]):
+            if flag := has_ended(there, given):
                 session.start(there.config, there.progress["rows"])
                 say = warn if wanted["quiet"] else print
                 say(
                     f"{session.directory} (on {there.config['training']['dataset']}) is already "
-                    f"trained to epoch {there.epoch}; give a larger --epochs to go on"
+                    f"trained to epoch {there.epoch}; give a larger {flag} to go on"
                 )
                 return
             plan = continued(session, there, given, device)
         else:
-            plan = fresh(method_name, session, there, given, device)
+            plan = fresh(method_name, session, there, wanted, given, device)
         if there and plan.parent:
             session.archive(there.config["method"])
         session.start(plan.config, plan.progress.rows)
         if plan.parent:
             session.save(plan.method, plan.progress)  # from here on the directory is the new run's
 
-        report = Report(plan.method.wording, quiet=wanted["quiet"])
+        method, training = plan.method, plan.config["training"]
+        report = Report(method.wording, method.headline, quiet=wanted["quiet"])
         report.line(header(plan))
-        training = plan.config["training"]
+        patience = training.get("patience")
+        dataset = plan.dataset.hold_out() if patience else plan.dataset
         train(
-            plan.method,
-            plan.dataset.to(device),
+            method,
+            dataset.to(device),
             session,
             plan.progress,
             epochs=training["epochs"],
@@ -90,6 +93,7 @@ def train_run(method_name: str, given: dict[str, Any]) -> None:
             seed=plan.config["model"]["seed"],
             log_every=wanted["log_every"],
             save_every=wanted["save_every"],
+            patience=patience,
             report=report,
         )
     report.line(f"Done: {session.directory} is trained to epoch {plan.progress.epoch}.")
@@ -100,7 +104,7 @@ def continued(
 ) -> Plan:
     """The run in a directory, from where it stands."""
     config = copy.deepcopy(checkpoint.config)
-    config["training"] |= {k: v for k, v in given.items() if k in ("epochs", "deterministic")}
+    config["training"] |= {k: v for k, v in given.items() if k in CHANGEABLE}
     dataset = data.load_same_dataset(config["training"], given.get("data_dir"))
     if config["training"].get("deterministic"):
         be_deterministic()
@@ -122,12 +126,15 @@ def fresh(
     method_name: str,
     session: Session,
     there: Checkpoint | None,
+    wanted: dict[str, Any],
     given: dict[str, Any],
     device: torch.device,
 ) -> Plan:
-    """A new run, or one that starts from the autoencoder of a run by another method."""
-    wanted = DEFAULTS | given
-    model = {key: wanted[key] for key in FIXED_MODEL}
+    """A new run, or one that starts from the autoencoder of a run by another method.
+
+    `wanted` are the flags that were `given`, and the defaults of the others.
+    """
+    model = {key: wanted[key] for key in METHODS[method_name].flags}
     model["precision"] = choose_precision(wanted["precision"], device)
     parent = find_parent(session, there, method_name)
     if parent is None:
@@ -155,6 +162,17 @@ def fresh(
     return Plan(method, dataset, config, Progress(), note, parent)
 
 
+def has_ended(there: Checkpoint, given: dict[str, Any]) -> str | None:
+    """The flag to be given in order to train a run any further, or None if it has not ended."""
+    training = there.config["training"] | given
+    if there.epoch >= training["epochs"]:
+        return "--epochs"
+    headline, rows = METHODS[there.config["method"]].headline, there.progress["rows"]
+    if training.get("patience") and waited(rows, headline) >= training["patience"]:
+        return "--patience"
+    return None
+
+
 def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[str, Any]) -> None:
     """Stop where a flag says something else than the run in the directory.
 
@@ -162,7 +180,12 @@ def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[
         Problem: naming the flag and both values.
     """
     saved = config["model"] | config["training"]
-    for key in (*FIXED_MODEL, *FIXED_TRAINING):
+    if "patience" in given and not saved.get("patience"):
+        raise Problem(
+            f"{session.directory} was trained without --patience, so no images were held out for "
+            "it: leave it out, or name another --ckpt-dir"
+        )
+    for key in (*config["model"], *FIXED):
         if key not in given or key not in saved or given[key] == saved[key]:
             continue
         if key == "labels":
@@ -171,8 +194,9 @@ def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[
                 "leave it out, or name another --ckpt-dir"
             )
         flag = "--" + key.replace("_", "-")
+        how = f"without {flag}" if saved[key] is None else f"with {flag} {saved[key]}"
         raise Problem(
-            f"{session.directory} was trained with {flag} {saved[key]}, not {given[key]}: "
+            f"{session.directory} was trained {how}, not {given[key]}: "
             "leave the flag out, or name another --ckpt-dir"
         )
 
@@ -243,7 +267,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> dict[str, Any]:
     """What goes into config.json."""
-    packages = ("torch", "numpy", "safetensors")
+    packages, epochs = ("torch", "numpy", "safetensors"), wanted["epochs"]
     return {
         "method": method.name,
         "model": method.config,
@@ -251,7 +275,8 @@ def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> d
             "dataset": dataset.name,
             "dataset_sha256": dataset.sha256,
             "batch_size": wanted["batch_size"],
-            "epochs": wanted.get("epochs", EPOCHS[dataset.name]),
+            "epochs": epochs[dataset.name] if isinstance(epochs, dict) else epochs,
+            "patience": wanted["patience"],
             "deterministic": wanted["deterministic"],
         },
         "machine": machine(method.device),
@@ -279,12 +304,11 @@ def header(plan: Plan) -> str:
     """What is about to be trained, in a few lines."""
     method, dataset = plan.method, plan.dataset
     model, training = plan.config["model"], plan.config["training"]
-    told = "the digit goes to every network" if model["labels"] else "no labels"
     weights = sum(p.numel() for p in method.parameters())
     threads = f", {torch.get_num_threads()} threads" if method.device.type == "cpu" else ""
     return (
-        f"mnist-style {__version__}: {method.name.upper()}, a style of "
-        f"{model['feature_size']} numbers, {told}; {weights:,} weights\n"
+        f"mnist-style {__version__}: {method.name.upper()}, {method.summary()}; "
+        f"{weights:,} weights\n"
         f"data: {dataset.name} from {dataset.source}, {len(dataset.train):,} training and "
         f"{len(dataset.test):,} test images\n"
         f"epochs: {training['epochs']}, batch size {training['batch_size']}, "

@@ -16,6 +16,8 @@ from mnist.data import CLASSES, Digits
 SCALE = 2  # screen pixels for a pixel of a digit
 MARGIN = 12
 COLUMNS = 20
+CELL = 44  # screen pixels of a confusion matrix to a count
+MISREAD = 12  # images in a row
 
 
 class Section(NamedTuple):
@@ -95,6 +97,72 @@ def training_samples(
             Section(what.format(len(styles)), grid(written.split(len(styles)))),
         ]
     )
+
+
+def confusion(digits: Digits, read: Tensor) -> bytes:
+    """A PNG of how often each digit was read as each, and the first images that were misread.
+
+    Args:
+        digits: what they are.
+        read: what they were taken for, int64 [N].
+    """
+    labels, read = digits.labels.cpu(), read.cpu()
+    counts = torch.bincount(labels * CLASSES + read, minlength=CLASSES**2).reshape(CLASSES, -1)
+    wrong = torch.nonzero(labels != read)[: 2 * MISREAD, 0]
+    small, line = ImageFont.load_default(size=13), 24
+    left, top = MARGIN + 40, MARGIN + 2 * line
+    rows = -(-len(wrong) // MISREAD)
+    tall, wide = (length * SCALE for length in digits.images.shape[1:])
+    width = 2 * MARGIN + max(MISREAD * wide, 40 + (CLASSES + 1) * CELL)
+    below = top + CELL * CLASSES + 2 * MARGIN
+    page = Image.new("RGB", (width, below + line + rows * (tall + line) + MARGIN), "white")
+    draw = ImageDraw.Draw(page)
+    shown = f"{len(labels):,} test images: the digit down, and across what it was read as"
+    draw.text((MARGIN, MARGIN), shown, fill="black", font=ImageFont.load_default(size=15))
+    most = max(1, (counts - counts.diag().diag()).max().item())
+    for i in range(CLASSES):
+        middle = (i + 0.5) * CELL
+        draw.text((left + middle, top - 6), str(i), fill="black", font=small, anchor="ms")
+        draw.text((left - 12, top + middle), str(i), fill="black", font=small, anchor="mm")
+        share = counts[i, i].item() / max(1, counts[i].sum().item())
+        right = left + CELL * CLASSES + 8
+        draw.text((right, top + middle), f"{share:.1%}", fill="black", font=small, anchor="lm")
+        for j in range(CLASSES):
+            count = counts[i, j].item()
+            tint = (225, 235, 245) if i == j else errors_colour(count / most)
+            corner = (left + j * CELL, top + i * CELL)
+            draw.rectangle((*corner, corner[0] + CELL - 2, corner[1] + CELL - 2), fill=tint)
+            if count:
+                place = (corner[0] + CELL / 2 - 1, corner[1] + CELL / 2 - 1)
+                draw.text(place, str(count), fill="black", font=small, anchor="mm")
+    what = f"misread, {len(wrong)} of {(labels != read).sum().item():,}: the digit, and as what"
+    draw.text((MARGIN, below), what, fill="black", font=ImageFont.load_default(size=15))
+    for place, number in enumerate(wrong.tolist()):
+        row, column = divmod(place, MISREAD)
+        corner = (MARGIN + column * wide, below + line + row * (tall + line))
+        ink = Image.fromarray(255 - digits.images[number].cpu().numpy())
+        page.paste(ink.resize((wide, tall)), corner)
+        caption = f"{labels[number]} as {read[number]}"
+        centre = (corner[0] + wide / 2, corner[1] + tall + 2)
+        draw.text(centre, caption, fill="black", font=small, anchor="ma")
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def enlarged(image: np.ndarray, scale: int = 10) -> bytes:
+    """A PNG of one image [28, 28] in [0, 1], dark ink on white paper."""
+    ink = Image.fromarray((255 * (1 - image)).round().astype(np.uint8))
+    buffer = io.BytesIO()
+    ink.resize((ink.width * scale, ink.height * scale), Image.Resampling.NEAREST).save(
+        buffer, "PNG"
+    )
+    return buffer.getvalue()
+
+
+def errors_colour(share: float) -> tuple[int, int, int]:
+    """White for none, orange for the most."""
+    return tuple(round(255 + share * (full - 255)) for full in (240, 140, 40))
 
 
 def grid(rows: list[Tensor] | tuple[Tensor, ...]) -> np.ndarray:

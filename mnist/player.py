@@ -63,6 +63,9 @@ class Player:
             expected = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
             if {name: tensor.shape for name, tensor in memory.items()} != expected:
                 raise ValueError(f"the optimiser's memory of parameter {index} is of another shape")
+            # In the parameter's own memory layout: one may be by rows and another by channels.
+            for name in ("exp_avg", "exp_avg_sq"):
+                memory[name] = torch.empty_like(self.parameters[index]).copy_(memory[name])
         if memories and len(memories) < len(self.parameters):
             raise ValueError(f"the optimiser remembers {len(memories)} of its parameters only")
         groups = self.optimizer.state_dict()["param_groups"]

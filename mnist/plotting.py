@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import rc_context
+from matplotlib import patheffects, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
@@ -254,6 +254,112 @@ def image_grids(
             axes.set_xlabel(across[1], fontsize=8)
     headings(figure, title, subtitle, left / total[0])
     return figure
+
+
+class GuideFigure(Figure):
+    """A descent towards a digit, a step at a time: where it is, what it looks like, what it is.
+
+    Args:
+        plane: the latent space seen from one side: positions of the test images' styles [B, 2],
+            and of the steps [S + 1, 2].
+        digits: of the test images, [B], which colour them.
+        names: of the plane's two axes.
+        jumps: steps that start where another round does: no line leads there.
+        images: decoded at each step, [S + 1, 28, 28] in [0, 1].
+        probabilities: the classifier's, [S + 1, 10].
+        code: what the decoder was told, [S + 1, 10], or None if nothing.
+        asked: the digit.
+        losses: [S + 1].
+        region: the plane's points x [W], y [H] and the digit's probability there [H, W], if each
+            point of the plane is a style.
+    """
+
+    def __init__(
+        self,
+        plane: tuple[np.ndarray, np.ndarray],
+        digits: np.ndarray,
+        names: tuple[str, str],
+        jumps: Sequence[int],
+        images: np.ndarray,
+        probabilities: np.ndarray,
+        code: np.ndarray | None,
+        asked: int,
+        losses: np.ndarray,
+        region: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+    ):
+        super().__init__(figsize=(10, 4.3), dpi=80)
+        FigureCanvasAgg(self)
+        points, self.path = plane
+        self.decoded, self.probabilities, self.code = images, probabilities, code
+        self.asked, self.losses, self.jumps = asked, losses, [*jumps, len(images)]
+        space, picture, bars = self.subplots(
+            *(1, 3),
+            gridspec_kw={"left": 0.06, "right": 0.985, "top": 0.84, "bottom": 0.12, "wspace": 0.2},
+        )
+        for axes in (space, picture, bars):
+            axes.set_box_aspect(1)
+        if region:
+            x, y, there = region
+            space.contourf(x, y, there, levels=(0.5, 0.99, 1.01), colors=("0.9", "0.78"))
+            space.contour(x, y, there, levels=(0.5,), colors="0.4", linewidths=0.8)
+        space.scatter(*points.T, s=7, c=to_rgba_array(COLOURS)[digits], alpha=0.6, linewidths=0)
+        limit = plane_reach(points, self.path)
+        space.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel=names[0], ylabel=names[1])
+        handles = [Line2D([], [], marker="o", linestyle="none", color=c, ms=4) for c in COLOURS]
+        space.legend(
+            *(handles, [str(digit) for digit in range(10)]),
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=10,
+            fontsize=8,
+            frameon=False,
+            handletextpad=-0.3,
+            columnspacing=0.5,
+        )
+        halo = [patheffects.withStroke(linewidth=4, foreground="white")]
+        self.ways = [
+            space.plot([], [], color="black", linewidth=1.8, path_effects=halo)[0]
+            for _ in self.jumps
+        ]
+        space.plot(*self.path[0], "o", ms=8, mfc="white", mec="black", mew=1.8, zorder=4)
+        (self.here,) = space.plot([], [], "o", ms=9, mfc="black", mec="white", mew=1.5, zorder=5)
+        self.shown = picture.imshow(images[0], cmap="gray_r", vmin=0, vmax=1)
+        picture.set(xticks=[], yticks=[])
+        picture.set_xlabel("decoded")
+        colours = ["#e76300" if digit == asked else "#3f90da" for digit in range(10)]
+        self.bars = bars.bar(range(10), probabilities[0], color=colours, width=0.8)
+        if code is not None:
+            (self.told,) = bars.plot(range(10), code[0], "D", ms=6, mfc="none", mec="black")
+            bars.set_title("◇ what the decoder is told", fontsize=9)
+        bars.set(xlim=(-0.6, 9.6), ylim=(0, 1.04), xticks=range(10))
+        bars.set_xlabel("classifier's probability")
+        self.caption = self.text(0.5, 0.965, "", fontsize=13, ha="center", va="top", weight="bold")
+
+    def draw_step(self, step: int) -> np.ndarray:
+        """The figure at a step, as pixels: uint8 [height, width, 3]."""
+        starts = [0, *self.jumps[:-1]]
+        for way, first, last in zip(self.ways, starts, self.jumps, strict=True):
+            way.set_data(*self.path[first : max(first, min(step + 1, last))].T)
+            way.set_color("black" if step < last else "0.55")
+        self.here.set_data(*self.path[step : step + 1].T)
+        self.shown.set_data(self.decoded[step])
+        for bar, height in zip(self.bars, self.probabilities[step], strict=True):
+            bar.set_height(height)
+        if self.code is not None:
+            self.told.set_ydata(self.code[step])
+        rounds = 1 + sum(step >= jump for jump in self.jumps)
+        where = f"step {step}" + (f" (round {rounds})" if rounds > 1 else "")
+        self.caption.set_text(
+            f"asked for a {self.asked}: {where}, loss {self.losses[step]:.3f}, "
+            f"probability {self.probabilities[step, self.asked]:.1%}"
+        )
+        self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
+
+
+def plane_reach(points: np.ndarray, path: np.ndarray) -> float:
+    """How far the axes of a plane go each way, to hold points [B, 2] and a path [S, 2]."""
+    return 1.06 * float(max(np.abs(points).max(), np.abs(path).max()))
 
 
 def headings(figure: Figure, title: str, subtitle: str, left: float) -> None:

@@ -26,11 +26,13 @@ class Report:
 
     Args:
         wording: how a method's numbers are told: name -> (who, what).
+        headline: the one of them that is told during an epoch.
         quiet: say nothing.
     """
 
-    def __init__(self, wording: Wording, quiet: bool = False):
+    def __init__(self, wording: Wording, headline: str, quiet: bool = False):
         self.wording = wording
+        self.headline = headline
         self.quiet = quiet
         self.bar: tqdm | None = None
 
@@ -86,7 +88,8 @@ class Report:
 
     def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
         """Means over the epoch so far."""
-        self.line(f"[Epoch {epoch} Batch {step}] Training: mse={numbers['mse']:.4f}")
+        value = numbers[self.headline]
+        self.line(f"[Epoch {epoch} Batch {step}] Training: {self.headline}={value:.4f}")
 
     def training(self, epoch: int, numbers: dict[str, float]) -> None:
         """Means over an epoch's training batches."""
@@ -94,19 +97,24 @@ class Report:
         self.numbers(numbers)
 
     def validation(
-        self, epoch: int, numbers: dict[str, float], picture: str, seconds: float, left: float
+        self,
+        epoch: int,
+        numbers: dict[str, dict[str, float]],
+        written: str,
+        seconds: float,
+        left: float,
     ) -> None:
-        """Numbers about the test images, and the time: seconds an epoch, seconds to go."""
+        """Numbers about the images not trained on, what was written, and the time it takes."""
         self.line(f"[Epoch {epoch}] Validation:")
-        self.numbers(numbers)
-        self.line(
-            f"  Style: worst KS distance to the prior={numbers['ks']:.4f}; "
-            f"{seconds:.1f} s an epoch, {clock(left)} to go"
-        )
-        self.line(f"  test images written to {picture}")
+        self.numbers(numbers["test"])
+        if "held_out" in numbers:
+            self.line(f"  held out: {self.headline}={numbers['held_out'][self.headline]:.4f}")
+        self.line(f"  {written}")
+        self.line(f"  {seconds:.1f} s an epoch, {clock(left)} to go")
 
     def numbers(self, numbers: dict[str, float]) -> None:
         """Those numbers that the method has words for, a line each."""
-        for name, (who, what) in self.wording.items():
-            if name in numbers:
-                self.line(f"  {who}: {what}={numbers[name]:.4f}")
+        for name, value in numbers.items():
+            if name in self.wording:
+                who, what = self.wording[name]
+                self.line(f"  {who}: {what}={value:.4f}")

@@ -1,4 +1,4 @@
-"""A trained run as Python uses it: images to styles and styles to images."""
+"""A trained run as Python uses it: images to styles and back, or images to digits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist.checkpoint import Checkpoint
 from mnist.data import CLASSES, SIDE, Digits, load_same_dataset
 from mnist.errors import Problem
+from mnist.methods import METHODS
+from mnist.methods.autoencoder import Autoencoder
 from mnist.prior import Gaussian
 from mnist.session import Session
 
@@ -33,7 +36,40 @@ class Generated(NamedTuple):
     styles: np.ndarray  # float32 [B, N], the styles they were written in
 
 
-class Run:
+class Trained:
+    """Networks out of a run directory, in evaluation mode and without gradients.
+
+    Attributes:
+        config: the saved configuration (config.json): "method", "model" (its settings),
+            "training" (dataset, its SHA-256, epochs, ...), "versions".
+        epoch: epochs of training behind it.
+        numbers: of the last of those, a row of metrics.csv.
+        damage: which newer checkpoints are damaged and were passed over, and why; mostly empty.
+        method: the networks themselves.
+
+    Raises:
+        Problem: there is no trained run in that directory, or it is damaged, or of another kind.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu"):
+        self.config: dict[str, Any] = checkpoint.config
+        self.epoch: int = checkpoint.epoch
+        self.numbers: dict[str, float] = (checkpoint.progress["rows"] or [{}])[-1]
+        self.damage: str = checkpoint.damage
+        try:
+            self.method = checkpoint.build().to(device)
+        except (AssertionError, RuntimeError) as error:
+            raise Problem(f"torch cannot use the device {device!r} here ({error})") from error
+        checkpoint.load_weights(self.method)
+        self.method.eval().requires_grad_(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are; arguments are moved there, and results stay there."""
+        return self.method.device
+
+
+class Run(Trained):
     """A trained encoder and decoder, in evaluation mode and without gradients.
 
     Use `mnist.load(ckpt_dir)` to make one.
@@ -46,27 +82,15 @@ class Run:
         >>> run.styles(500)                                 # of test images, as arrays
         >>> run.generate(count=1000)                        # 10,000 labelled images, as arrays
 
-    Attributes:
-        config: the saved configuration (config.json): "method", "model" (feature_size, labels,
-            prior_std, ...), "training" (dataset, its SHA-256, epochs, ...), "versions".
+    Attributes (besides those of `Trained`, its `config["model"]` having feature_size, labels and
+    prior_std):
         prior: what styles are distributed like: `sample(count)`, `log_prob(style)`, `cdf(style)`.
-        epoch: epochs of training behind it.
-        damage: which newer checkpoints are damaged and were passed over, and why; mostly empty.
         method: the networks themselves, `method.encoder` and `method.decoder`, for whoever wants
             gradients; the decoder returns logits.
     """
 
-    def __init__(self, ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu"):
-        checkpoint = Session(ckpt_dir).require_newest()
-        self.config: dict[str, Any] = checkpoint.config
-        self.epoch: int = checkpoint.epoch
-        self.damage: str = checkpoint.damage
-        try:
-            self.method = checkpoint.build().to(device)
-        except (AssertionError, RuntimeError) as error:
-            raise Problem(f"torch cannot use the device {device!r} here ({error})") from error
-        checkpoint.load_weights(self.method)
-        self.method.eval().requires_grad_(False)
+    def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu"):
+        super().__init__(checkpoint, device)
         self.prior: Gaussian = self.method.prior
 
     @torch.no_grad()
@@ -83,9 +107,7 @@ class Run:
         Raises:
             ValueError: another shape or type, or values outside these ranges.
         """
-        check_tensor("images", images, torch.float32, (None, 1, SIDE, SIDE))
-        if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-            raise ValueError("images have values outside [0, 1]: divide 8-bit pixels by 255")
+        check_images(images)
         return self.method.encoder(images.to(self.device), self.check_labels(labels, len(images)))
 
     @torch.no_grad()
@@ -158,11 +180,6 @@ class Run:
         ]
         return Generated(torch.cat(images).numpy(), digits.numpy(), each.detach().cpu().numpy())
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are; arguments are moved there, and results stay there."""
-        return self.method.device
-
     def check_labels(self, labels: Tensor | None, count: int) -> Tensor | None:
         """Labels as the networks take them, once they are seen to be digits."""
         if not self.config["model"]["labels"]:
@@ -173,6 +190,53 @@ class Run:
         if count and not (labels.min() >= 0 and labels.max() < CLASSES):
             raise ValueError(f"labels have values outside 0 to {CLASSES - 1}")
         return labels.to(self.device)
+
+
+class Reader(Trained):
+    """A trained classifier, in evaluation mode and without gradients.
+
+    Use `mnist.load(ckpt_dir)` to make one.
+
+        >>> reader = mnist.load("mnist-classifier.ckpt")
+        >>> reader.read(images)                              # digits, int64 [B]
+        >>> reader.log_probs(images).exp()                   # their probabilities [B, 10]
+
+    Attributes (besides those of `Trained`):
+        method: the network itself, `method.classifier`, for whoever wants gradients; it returns
+            logits.
+    """
+
+    @torch.no_grad()
+    def log_probs(self, images: Tensor) -> Tensor:
+        """Log-probabilities of the digits, in nats.
+
+        Args:
+            images: float32 [B, 1, 28, 28] in [0, 1], 1 being ink.
+
+        Returns:
+            float32 [B, 10].
+
+        Raises:
+            ValueError: another shape or type, or values outside that range.
+        """
+        check_images(images)
+        each = images.to(self.device).split(BATCH)
+        return torch.cat([self.method.classifier(some) for some in each]).log_softmax(1)
+
+    def read(self, images: Tensor) -> Tensor:
+        """The likeliest digit of each image, int64 [B]; images as for `log_probs`."""
+        return self.log_probs(images).argmax(1)
+
+
+def open_trained(ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu") -> Run | Reader:
+    """The run in a directory, as what it is.
+
+    Raises:
+        Problem: there is none, or it is damaged.
+    """
+    checkpoint = Session(ckpt_dir).require_newest()
+    kind = Run if issubclass(METHODS[checkpoint.config["method"]], Autoencoder) else Reader
+    return kind(checkpoint, device)
 
 
 def balanced_sample(labels: Tensor, count: int, seed: int) -> Tensor:
@@ -193,6 +257,13 @@ def balanced_sample(labels: Tensor, count: int, seed: int) -> Tensor:
             )
         chosen.append(there[torch.randperm(len(there), generator=generator)[:wanted]])
     return torch.cat(chosen).sort().values
+
+
+def check_images(images: Tensor) -> None:
+    """Raise a ValueError unless they are images float32 [B, 1, 28, 28] in [0, 1]."""
+    check_tensor("images", images, torch.float32, (None, 1, SIDE, SIDE))
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError("images have values outside [0, 1]: divide 8-bit pixels by 255")
 
 
 def check_tensor(

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from mnist import files
 from mnist.cli import run_directory, warn
+from mnist.data import Batch, load_same_dataset
 from mnist.display import Probe
 from mnist.errors import Problem
-from mnist.run import Run
+from mnist.run import Reader, Run, open_trained
 
 
 def open_run(given: dict[str, Any]) -> Run:
@@ -23,15 +24,29 @@ def open_run(given: dict[str, Any]) -> Run:
         Problem: there is none, or `--feature-size` says otherwise than it.
     """
     directory = run_directory(given)
-    run = Run(directory)
-    if run.damage:
-        warn(f"damaged, and passed over: {run.damage}")
+    run = open_directory(directory)
+    if not isinstance(run, Run):
+        raise Problem(
+            f"{directory} is a classifier, which has no styles: name an autoencoder's --ckpt-dir"
+        )
     if given.get("feature_size", run.prior.feature_size) != run.prior.feature_size:
         raise Problem(
             f"{directory} has styles of {run.prior.feature_size} numbers, and --feature-size "
             f"{given['feature_size']} was given: leave it out"
         )
     return run
+
+
+def open_directory(directory: Path) -> Run | Reader:
+    """What was trained in a directory; where its newest checkpoint is damaged, with a warning.
+
+    Raises:
+        Problem: nothing was.
+    """
+    trained = open_trained(directory)
+    if trained.damage:
+        warn(f"damaged, and passed over: {trained.damage}")
+    return trained
 
 
 def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
@@ -49,6 +64,18 @@ def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
     if not torch.isfinite(style).all():
         raise Problem(f"{flag} has a number beyond what float32 holds")
     return style
+
+
+def test_image(run: Run, number: int, given: dict[str, Any]) -> Batch:
+    """One image of the run's test set, and its digit.
+
+    Raises:
+        Problem: there is none of that number, or the data set is not found.
+    """
+    test = load_same_dataset(run.config["training"], given.get("data_dir")).test
+    if number >= len(test):
+        raise Problem(f"there is no test image {number:,}: the last is {len(test) - 1:,}")
+    return test.batch(slice(number, number + 1))
 
 
 def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | None:

@@ -7,19 +7,15 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from mnist import metrics, pictures
 from mnist.checkpoint import Progress
-from mnist.data import Dataset, Digits, epoch_order
+from mnist.data import Dataset, epoch_order
 from mnist.errors import Diverged, Problem, StorageFailed
 from mnist.files import write_file
 from mnist.methods import Method
 from mnist.report import Report
 from mnist.session import Session
 from mnist.signals import Signals
-
-VALIDATION_BATCH = 1000
 
 
 def train(
@@ -34,12 +30,13 @@ def train(
     log_every: int,
     report: Report,
     save_every: int | None = None,
+    patience: int | None = None,
 ) -> None:
     """Train up to `epochs` epochs, saving at the end of each and when asked to.
 
     Args:
         method: on its device, with the weights that belong to `progress`.
-        dataset: on the same device.
+        dataset: on the same device, with images held out if there is a `patience`.
         session: where the run is kept.
         progress: where to start, `Progress()` for a new run; it is moved along.
         epochs: in all, those already done included.
@@ -48,6 +45,7 @@ def train(
         log_every: batches between two lines.
         report: who is told.
         save_every: steps between two more checkpoints, counted from the start of the training.
+        patience: epochs without a better headline on the images held out, after which it ends.
 
     Raises:
         Diverged: a loss or gradient became NaN or infinite; the checkpoints before it are kept.
@@ -58,6 +56,9 @@ def train(
     steps = steps_per_epoch(dataset, batch_size)
     with Signals() as signals:
         for epoch in range(progress.epoch, epochs):
+            if patience and waited(progress.rows, method.headline) >= patience:
+                report.line(f"[Epoch {epoch}] Stopping early: no better for {patience} epochs.")
+                break
             first, began = progress.step, time.perf_counter()
             order = epoch_order(len(dataset.train), seed, epoch).to(dataset.train.images.device)
 
@@ -82,16 +83,13 @@ def train(
 
             trained = time.perf_counter()
             report.training(epoch + 1, means)
-            validation = validate(method, dataset.test)
-            # The last step's own losses were of the weights before it.
-            refuse_non_finite(validation, f"after epoch {epoch + 1}", session)
-            session.check_ours()
             picture = session.directory / "samples" / f"epoch-{epoch + 1:03d}.png"
-            write_samples(method, dataset.test, seed, picture)
-            progress.finish_epoch(steps, means, validation)
+            validation = look_at(method, dataset, picture, epoch + 1, session)
+            progress.finish_epoch(steps, train=means, **validation)
             seconds = (trained - began) * steps / (steps - first) + time.perf_counter() - trained
             left = seconds * (epochs - epoch - 1)
-            report.validation(epoch + 1, validation, str(picture), seconds, left)
+            written = f"{method.pictured} written to {picture}"
+            report.validation(epoch + 1, validation, written, seconds, left)
             saved = session.save(method, progress)
             report.line("Model parameters and trainer state saved.")
             if progress.epoch < epochs:
@@ -145,37 +143,24 @@ def refuse_non_finite(numbers: dict[str, float], when: str, session: Session) ->
 
 
 @torch.no_grad()
-def validate(method: Method, test: Digits) -> dict[str, float]:
-    """A method's numbers over all test images, and `ks`, the style's distance from its prior."""
-    method.eval()
-    styles: list[Tensor] = []
-    totals: dict[str, float] = {}
-    for start in range(0, len(test), VALIDATION_BATCH):
-        batch = test.batch(slice(start, start + VALIDATION_BATCH))
-        with method.autocast():
-            style = method.encoder(batch.images, batch.labels)
-            numbers = method.validate(batch, style)
-        styles.append(style)
-        for name, value in numbers.items():
-            totals[name] = totals.get(name, 0.0) + value.item() * len(style)
-    method.train()
-    ks = metrics.ks_distance(torch.cat(styles).cpu(), method.prior.cdf).max().item()
-    return {name: total / len(test) for name, total in totals.items()} | {"ks": ks}
+def look_at(
+    method: Method, dataset: Dataset, path: Path, epoch: int, session: Session
+) -> dict[str, dict[str, float]]:
+    """A method's numbers after an epoch, over the test images and those held out; its picture.
 
-
-@torch.no_grad()
-def write_samples(method: Method, test: Digits, seed: int, path: Path) -> None:
-    """The picture of an epoch, with the same test images and the same styles every time."""
-    styles = method.prior.sample(pictures.COLUMNS, torch.Generator().manual_seed(seed))
+    Raises:
+        Diverged: one of the numbers is NaN or infinite; the last step's own losses were of the
+            weights before it.
+        StorageFailed: the disk refuses the picture.
+    """
+    parts = {"test": dataset.test, "held_out": dataset.held_out}
     method.eval()
-    png = pictures.training_samples(
-        method.encoder,
-        lambda style, labels: method.decoder(style, labels).sigmoid(),
-        styles.to(method.device),
-        test,
-        method.encoder.labels,
-    )
+    numbers = {on: method.validate(digits) for on, digits in parts.items() if digits}
+    for each in numbers.values():
+        refuse_non_finite(each, f"after epoch {epoch}", session)
+    png = method.picture(dataset.test)
     method.train()
+    session.check_ours()
     try:
         path.parent.mkdir(exist_ok=True)
         write_file(path, png)
@@ -184,6 +169,16 @@ def write_samples(method: Method, test: Digits, seed: int, path: Path) -> None:
             f"cannot write {path} ({error.strerror}): mend that and give the same command again; "
             "the checkpoints are whole"
         ) from error
+    return numbers
+
+
+def waited(rows: list[dict[str, float]], headline: str) -> int:
+    """Epochs since the best one, by the images held out.
+
+    Early stopping as Prechelt 1998 describes it (Neural Networks: Tricks of the Trade, chapter 2).
+    """
+    values = [row[f"held_out_{headline}"] for row in rows]
+    return len(values) - 1 - values.index(min(values)) if values else 0
 
 
 def save_within_epoch(method: Method, session: Session, progress: Progress) -> str:

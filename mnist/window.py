@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,56 @@ class PictureWindow(Window):
 
     def content(self) -> bytes:
         return self.png
+
+
+class AnimationWindow(Window):
+    """A moving picture, which begins again at its end; a space stops it and lets it go on.
+
+    Args:
+        frames: uint8 [height, width, 3] each.
+        seconds: how long each is seen.
+        title, path: as for `Window`.
+        saved: what `s` saves.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[np.ndarray],
+        seconds: Sequence[float],
+        title: str,
+        path: Path,
+        saved: bytes,
+    ):
+        super().__init__(title, path)
+        self.frames, self.seconds, self.saved = frames, seconds, saved
+        self.number = -1
+        self.label = QLabel()
+        self.setCentralWidget(self.label)
+        self.timer = QTimer(self)
+        self.timer.setSingleShot(True)
+        self.timer.timeout.connect(self.next_frame)
+        self.keys[" "] = self.toggle
+        self.statusBar().showMessage(f"{path} · space stops and goes on · s save · q quit")
+        self.next_frame()
+
+    def next_frame(self) -> None:
+        """Show the next one, for as long as it is to be seen."""
+        self.number = (self.number + 1) % len(self.frames)
+        frame = np.ascontiguousarray(self.frames[self.number])
+        tall, wide, _ = frame.shape
+        picture = QImage(frame.data, wide, tall, 3 * wide, QImage.Format_RGB888)
+        self.label.setPixmap(QPixmap.fromImage(picture))
+        self.timer.start(round(1000 * self.seconds[self.number]))
+
+    def toggle(self) -> None:
+        """Stop, or go on."""
+        if self.timer.isActive():
+            self.timer.stop()
+        else:
+            self.next_frame()
+
+    def content(self) -> bytes:
+        return self.saved
 
 
 class FigureWindow(Window):
@@ -248,6 +298,14 @@ def show_picture(png: bytes, title: str, path: Path) -> None:
     """Show a picture until its window is closed; `s` saves it to a path."""
     application()
     run(PictureWindow(png, title, path))
+
+
+def show_animation(
+    frames: Sequence[np.ndarray], seconds: Sequence[float], title: str, path: Path, saved: bytes
+) -> None:
+    """Show a moving picture until its window is closed; `s` saves it to a path."""
+    application()
+    run(AnimationWindow(frames, seconds, title, path, saved))
 
 
 def show_figure(figure: plotting.Figure, look: Look | None, title: str, path: Path) -> None:

@@ -27,6 +27,11 @@ SMALL = {
     "hidden": [16, 8],
 }
 
+SMALL_MODELS = {  # small networks of each method
+    "sae": SMALL,
+    "aae": SMALL,
+    "classifier": {"lr": 1e-3, "seed": 0, "layers": 2},
+}
 TRAINING = {"dataset": "tiny", "dataset_sha256": "", "batch_size": 15, "epochs": 3}
 
 
@@ -60,12 +65,18 @@ def tiny():
     return Dataset("tiny", digits(60), digits(20), "a test")
 
 
+def small(name, **changes):
+    """A method with small networks."""
+    return METHODS[name](**SMALL_MODELS[name] | changes)
+
+
 def save_run(directory, name, model, progress=None):
     """A run of these networks, with their first weights, on the bundled images."""
     method = METHODS[name](**model)
     with torch.no_grad():  # so that styles have the prior's spread
-        for start in range(0, 4000, 40):
-            method.encoder(*bundled().train.batch(slice(start, start + 40)))
+        for batch in bundled().train.batches(40):
+            if name != "classifier":
+                method.encoder(*batch)
     training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256}
     config = {"method": name, "model": method.config, "training": TRAINING | training}
     with Session(directory) as session:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnist import data
-from mnist.cli import EPOCHS
+from mnist import cli, data
 from mnist.errors import Problem
 
 
@@ -124,7 +123,8 @@ def test_images_and_labels_must_belong_together():
 
 
 def test_the_command_line_offers_every_data_set():
-    assert EPOCHS.keys() == data.DATASETS.keys()
+    for defaults in (cli.DEFAULTS, cli.CLASSIFIER_DEFAULTS):
+        assert defaults["epochs"].keys() == data.DATASETS.keys()
 
 
 def test_unknown_data_set():

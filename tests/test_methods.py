@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, small
 
 from mnist.data import epoch_order, load_dataset
 from mnist.methods import METHODS
@@ -21,7 +21,7 @@ def test_the_learning_rate_falls_from_one_to_nothing():
 
 
 def test_a_config_rebuilds_the_same_method(method_name):
-    method = METHODS[method_name](**SMALL)
+    method = small(method_name)
     twin = METHODS[method_name](**method.config)
     assert twin.config == method.config
     for name, weights in method.state_dict().items():
@@ -29,26 +29,30 @@ def test_a_config_rebuilds_the_same_method(method_name):
 
 
 def test_seeds_differ(method_name):
-    one, two = (METHODS[method_name](**SMALL | {"seed": seed}) for seed in (0, 1))
-    assert not torch.equal(one.encoder.layers[0].weight, two.encoder.layers[0].weight)
+    one, two = (small(method_name, seed=seed) for seed in (0, 1))
+    assert not torch.equal(next(one.parameters()), next(two.parameters()))
 
 
-@pytest.mark.parametrize("labels", [True, False])
+KINDS = [(name, {}) for name in METHODS]
+KINDS += [("sae", {"labels": False}), ("aae", {"labels": False}), ("classifier", {"layers": None})]
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_steps_return_finite_scalars_and_improve(method_name, tiny, labels, precision):
-    method = METHODS[method_name](**SMALL | {"labels": labels, "precision": precision, "lr": 0.01})
+def test_steps_return_finite_scalars_and_improve(name, kind, tiny, precision):
+    method = small(name, precision=precision, lr=0.01, **kind)
     batch = tiny.train.batch(slice(0, 60))
     numbers = [method.step(batch, progress=step / 60) for step in range(60)]
     for each in numbers:
         assert all(v.ndim == 0 and torch.isfinite(v) and not v.requires_grad for v in each.values())
         assert each.keys() == numbers[0].keys()
         assert each.keys() - method.wording.keys()  # its losses
-    assert numbers[-1]["mse"] < 0.7 * numbers[0]["mse"]
+    assert numbers[-1][method.headline] < 0.7 * numbers[0][method.headline]
     assert all(p.dtype == torch.float32 for p in method.parameters())
 
 
 def test_a_step_draws_from_the_methods_own_generator(method_name, tiny):
-    method = METHODS[method_name](**SMALL)
+    method = small(method_name)
     state = torch.get_rng_state()
     method.step(tiny.train.batch(slice(0, 20)), 0.5)
     assert torch.equal(torch.get_rng_state(), state)
@@ -57,17 +61,18 @@ def test_a_step_draws_from_the_methods_own_generator(method_name, tiny):
 def test_a_step_leaves_the_batch_alone(method_name, tiny):
     batch = tiny.train.batch(slice(0, 20))
     images, labels = batch.images.clone(), batch.labels.clone()
-    METHODS[method_name](**SMALL).step(batch, 0.5)
+    small(method_name).step(batch, 0.5)
     assert torch.equal(batch.images, images)
     assert torch.equal(batch.labels, labels)
 
 
-def test_training_goes_on_from_a_saved_state_bit_for_bit(method_name, tiny):
-    method = METHODS[method_name](**SMALL)
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_training_goes_on_from_a_saved_state_bit_for_bit(name, kind, tiny):
+    method = small(name, **kind)
     batches = [tiny.train.batch(slice(i, i + 20)) for i in (0, 20, 40)]
     for batch in batches:
         method.step(batch, 0.3)
-    twin = METHODS[method_name](**SMALL | {"seed": 9})
+    twin = small(name, seed=9, **kind)
     twin.load_state_dict({name: t.clone() for name, t in method.state_dict().items()})
     twin.load_trainer_state(method.trainer_state())
     for batch in batches:
@@ -76,13 +81,13 @@ def test_training_goes_on_from_a_saved_state_bit_for_bit(method_name, tiny):
         assert torch.equal(weights, twin.state_dict()[name]), name
 
 
-def test_validation_needs_no_gradient_and_changes_nothing(method_name, tiny):
-    method = METHODS[method_name](**SMALL).eval()
+def test_validation_and_picture_change_nothing(method_name, tiny):
+    method = small(method_name).eval()
     before = {name: t.clone() for name, t in method.state_dict().items()}
-    batch = tiny.test.batch(slice(0, 20))
     with torch.no_grad():
-        numbers = method.validate(batch, method.encoder(*batch))
-    assert 0 < numbers["mse"] < 1
+        numbers = method.validate(tiny.test)
+        assert method.picture(tiny.test) == method.picture(tiny.test)
+    assert 0 < numbers[method.headline] < 5
     for name, weights in method.state_dict().items():
         assert torch.equal(weights, before[name])
 

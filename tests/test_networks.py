@@ -49,20 +49,24 @@ def test_a_training_batch_of_styles_has_the_priors_mean_and_scale(std):
     assert torch.allclose(style.std(0, correction=0), torch.full((4,), std), rtol=1e-2)
 
 
-def test_styles_are_standardised_by_the_mean_of_the_batches_so_far():
-    """A plain mean at first, so that nothing of the start is left, then one that forgets."""
+def test_styles_are_standardised_by_the_mean_of_recent_batches():
+    """A fifth of those so far, or a hundred: the weights of all of them, written out."""
     standardise = Standardise(2)
-    batches = 3 + 2 * torch.randn(Standardise.BATCHES + 2, 50, 2)
-    means, variances = batches.mean(1), batches.var(1)
-    for batch in batches[:-2]:
+    batches = 3 + 2 * torch.randn(700, 50, 2)
+    weights = torch.zeros(len(batches), dtype=torch.float64)
+    for n, batch in enumerate(batches, 1):
         standardise(batch)
-    assert torch.allclose(standardise.running_mean, means[:-2].mean(0), atol=1e-4)
-    assert torch.allclose(standardise.running_var, variances[:-2].mean(0), atol=1e-4)
-    for batch in batches[-2:]:
-        standardise(batch)
-    kept = (1 - 1 / Standardise.BATCHES) ** 2
-    expected = kept * means[:-2].mean(0) + (1 - kept**0.5) * (kept**0.5 * means[-2] + means[-1])
-    assert torch.allclose(standardise.running_mean, expected, atol=1e-4)
+        share = max(5 / (n + 4), 1 / 100)
+        weights *= 1 - share
+        weights[n - 1] = share
+        if n in (1, 2, 30, 700):
+            assert weights.sum() == pytest.approx(1)  # nothing is left of where it began
+            mean = (weights[:, None] * batches.mean(1)).sum(0)
+            variance = (weights[:, None] * batches.var(1)).sum(0)
+            torch.testing.assert_close(standardise.running_mean.double(), mean, rtol=1e-4, atol=0)
+            torch.testing.assert_close(
+                standardise.running_var.double(), variance, rtol=1e-4, atol=0
+            )
 
 
 def test_standardising_is_a_batch_norm_without_a_scale():

@@ -26,7 +26,7 @@ import mnist
 from mnist import session
 
 TRAINING = ("mnist-sae.py", "mnist-aae.py")
-SCRIPTS = (*TRAINING, "encoder-vis.py", "generate-all.py")
+SCRIPTS = (*TRAINING, "mnist-classifier.py", "encoder-vis.py", "generate-all.py", "guide.py")
 SHORT = ("--dataset", "mnist-5k", "--batch-size", 200, "--epochs", 2, "--log-every", 10)
 LINES = """\
 [Epoch 1 Batch 10] Training: mse=0.
@@ -64,9 +64,11 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert f"example: ./{script}" in done.stdout
-    assert "(default: 4)" in done.stdout
-    assert ("30 on mnist" in done.stdout) == (script in TRAINING)
+    said = " ".join(done.stdout.split())
+    assert f"example: ./{script}" in said
+    assert ("(default: 4)" in said) == (script != "mnist-classifier.py")
+    assert ("(default: mnistN.ckpt)" in said) == (script != "mnist-classifier.py")
+    assert ("30 for mnist" in said) == (script in TRAINING)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -7,11 +7,10 @@ import signal
 
 import pytest
 import torch
-from conftest import SMALL, TRAINING
+from conftest import TRAINING, small
 
 from mnist.checkpoint import Progress
 from mnist.errors import Diverged, Interrupted, Problem
-from mnist.methods import METHODS
 from mnist.report import Report, clock
 from mnist.session import Session
 from mnist.training import train
@@ -32,14 +31,19 @@ class SignalAfter:
 
 
 def start(directory, name):
-    method = METHODS[name](**SMALL)
+    method = small(name)
     session = Session(directory)
     session.start({"method": name, "model": method.config, "training": TRAINING}, [])
     return method, session
 
 
 def go(method, dataset, session, progress, epochs=3, **changes):
-    options = {"batch_size": 15, "seed": 0, "log_every": 2, "report": Report({}, quiet=True)}
+    options = {
+        "batch_size": 15,
+        "seed": 0,
+        "log_every": 2,
+        "report": Report({}, method.headline, quiet=True),
+    }
     train(method, dataset, session, progress, epochs=epochs, **options | changes)
 
 
@@ -225,7 +229,7 @@ def test_a_gradient_that_is_no_number_is_named(tmp_path, tiny):
 
 
 def test_gradient_norms_are_the_gradients_norms(tiny, method_name):
-    method = METHODS[method_name](**SMALL)
+    method = small(method_name)
     assert method.gradient_norms() == {}
     method.step(tiny.train.batch(slice(0, 20)), 0.5)
     for name, player in method.players.items():

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL, command, environment, save_run
+from conftest import SMALL, SMALL_MODELS, command, environment, save_run
 from PIL import Image
 
 from mnist.display import Probe
@@ -198,14 +198,51 @@ def test_an_error_in_a_window_ends_in_python(window):
     assert sys.excepthook is before
 
 
-@pytest.mark.parametrize("script", ["encoder-vis.py", "generate-all.py"])
-def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script):
+def test_an_animation_moves_stops_and_saves(window, tmp_path):
+    """Frames of three colours, of which the middle one is seen shortly."""
+    from PyQt5.QtCore import Qt
+    from PyQt5.QtTest import QTest
+
+    from mnist import window as module
+
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    frames = [np.full((20, 31, 3), colour, np.uint8) for colour in colours]
+    shown = module.AnimationWindow(frames, [0.01, 0.01, 60.0], "t", tmp_path / "x.gif", b"GIF")
+    shown.show()
+
+    def colour():
+        return shown.label.pixmap().toImage().pixelColor(30, 19).getRgb()[:3]
+
+    assert colour() == colours[0]
+    QTest.qWait(300)
+    assert colour() == colours[2]
+    QTest.keyClick(shown, Qt.Key_Space)
+    assert not shown.timer.isActive()
+    QTest.keyClick(shown, Qt.Key_Space)
+    assert shown.timer.isActive()
+    assert colour() == colours[0]  # it begins again
+    QTest.keyClick(shown, Qt.Key_S)
+    assert (tmp_path / "x.gif").read_bytes() == b"GIF"
+    QTest.keyClick(shown, Qt.Key_Q)
+    assert not shown.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("encoder-vis.py", ()),
+        ("generate-all.py", ()),
+        ("guide.py", ("--digit", 1, "--steps", 1, "--classifier", "c.ckpt")),
+    ],
+)
+def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script, flags):
     # The one test that cannot do in memory: it looks from outside whether the window is there.
     if screen is None or not shutil.which("xwininfo"):
         pytest.skip("asks an X server for its windows: needs Xvfb, Qt's X libraries and xwininfo")
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
+    save_run(tmp_path / "c.ckpt", "classifier", SMALL_MODELS["classifier"])
     with subprocess.Popen(
-        command(script, "--feature-size", 3),
+        command(script, "--feature-size", 3, *flags),
         cwd=tmp_path,
         env=environment(DISPLAY=screen),
         stdout=subprocess.PIPE,
@@ -225,6 +262,6 @@ def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script):
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert output == ""
+    assert ("written" in output) == (script == "guide.py")
     assert "stopped" in errors
     assert "Traceback" not in errors

@@ -2,6 +2,7 @@
 
 from mnist.methods.aae import AAE
 from mnist.methods.base import Method
+from mnist.methods.classifier import Classification
 from mnist.methods.sae import SAE
 
-METHODS: dict[str, type[Method]] = {"sae": SAE, "aae": AAE}
+METHODS: dict[str, type[Method]] = {each.name: each for each in (SAE, AAE, Classification)}

@@ -8,18 +8,19 @@ from mnist import losses
 from mnist.data import Batch
 from mnist.discriminator import Discriminator
 from mnist.layers import seeded
-from mnist.methods.base import Method, cosine
+from mnist.methods.autoencoder import Autoencoder
+from mnist.methods.base import cosine
 from mnist.player import Player
 
 
-class AAE(Method):
+class AAE(Autoencoder):
     """Makhzani, Shlens, Jaitly, Goodfellow & Frey 2015, arXiv 1511.05644, section 2.
 
     Two players: the autoencoder, and a discriminator of styles. With labels this is the paper's
     section 2.3 and 4 in one: the decoder is told the digit, and the discriminator sees that the
     style is distributed alike for every digit, so that it holds handwriting alone.
 
-    Args (besides those of `Method`):
+    Args (besides those of `Autoencoder`):
         adversarial_weight: of passing for the prior, against nats per pixel of reconstruction;
             divided by the feature size, since each further number adds to the pressure.
         ramp: share of the training over which that weight rises from zero. Pressed from the first
@@ -30,7 +31,7 @@ class AAE(Method):
 
     name = "aae"
     starts_from = ("sae",)
-    wording = Method.wording | {
+    wording = Autoencoder.wording | {
         "gauss_detection": ("GaussDiscriminator", "actual gauss detection accuracy"),
         "feature_detection": ("GaussDiscriminator", "feature space detection accuracy"),
         "feature_satisfaction": ("GaussDiscriminator", "feature space satisfaction accuracy"),
@@ -88,8 +89,6 @@ class AAE(Method):
             "feature_detection": (encoding_logits < 0).float().mean(),
         }
 
-    def validate(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
-        return {
-            "mse": losses.mse(self.decoder(style, batch.labels), batch.images),
-            "feature_satisfaction": (self.discriminator(style, batch.labels) > 0).float().mean(),
-        }
+    def judge(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
+        passing = self.discriminator(style, batch.labels) > 0
+        return super().judge(batch, style) | {"feature_satisfaction": passing.float().mean()}

@@ -1,21 +1,16 @@
-"""What the training loop, the run directory and the tools need of a training method."""
+"""What the training loop and the run directory need of a training method."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from mnist.data import Batch
-from mnist.decoder import Decoder
-from mnist.encoder import Encoder
-from mnist.layers import seeded
+from mnist.data import Batch, Digits
 from mnist.player import Player
-from mnist.prior import Gaussian
 
 
 def cosine(progress: float) -> float:
@@ -29,57 +24,34 @@ def cosine(progress: float) -> float:
 
 
 class Method(nn.Module, ABC):
-    """An encoder, a decoder, a prior for the style between them, and a way to train them.
+    """Networks, and a way to train them.
 
-    A subclass writes `step` and `validate`; in its `__init__` it builds its networks, puts its
-    players into `self.players`, and its own keywords into `self.config`, so that
+    A subclass writes `step`, `validate` and `picture`; in its `__init__` it builds its networks,
+    puts its players into `self.players`, and its own keywords into `self.config`, so that
     `METHODS[name](**config)` rebuilds it.
 
     Args:
-        feature_size: N, numbers in a style.
-        labels: whether the networks are told the digit.
-        prior_std: standard deviation of the prior.
-        lr: learning rate of encoder and decoder at the start.
+        lr: learning rate at the start.
         seed: of the initial weights and of every random number drawn in training.
         precision: "bf16" runs matrix products in bfloat16, weights staying float32; or "fp32".
-        hidden: the encoder's hidden layers; the decoder has them in reverse.
     """
 
     name: str
-    starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose autoencoder this one may go on from
+    # The flags that say what is trained; to change one of them is to start another run.
+    flags: ClassVar[tuple[str, ...]] = ("lr", "seed", "precision")
+    starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
     # How a number that `step` or `validate` returns is told to people: (who, what).
-    wording: ClassVar[dict[str, tuple[str, str]]] = {"mse": ("AutoEncoder", "mse")}
+    wording: ClassVar[dict[str, tuple[str, str]]]
+    headline: str  # the number that says most, of those that both return; less is better
+    pictured: str  # what `picture` shows
 
-    def __init__(
-        self,
-        *,
-        feature_size: int,
-        labels: bool,
-        prior_std: float,
-        lr: float,
-        seed: int,
-        precision: str = "fp32",
-        hidden: Sequence[int] = (1024, 512),
-    ):
+    def __init__(self, *, lr: float, seed: int, precision: str = "fp32"):
         super().__init__()
-        self.config = {
-            "feature_size": feature_size,
-            "labels": labels,
-            "prior_std": prior_std,
-            "lr": lr,
-            "seed": seed,
-            "precision": precision,
-            "hidden": list(hidden),
-        }
+        self.config = {"lr": lr, "seed": seed, "precision": precision}
         self.precision = precision
-        self.prior = Gaussian(feature_size, prior_std)
         # On the CPU whatever the device: the numbers are few, and a run draws the same everywhere.
         self.generator = torch.Generator().manual_seed(seed)
-        with seeded(seed):
-            self.encoder = Encoder(feature_size, labels, prior_std, hidden)
-            self.decoder = Decoder(feature_size, labels, tuple(reversed(hidden)))
-        autoencoder = Player(self.encoder, self.decoder, lr=lr)
-        self.players: dict[str, Player] = {"autoencoder": autoencoder}
+        self.players: dict[str, Player] = {}
 
     @abstractmethod
     def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
@@ -90,13 +62,21 @@ class Method(nn.Module, ABC):
             progress: how much of the training is done, from 0 to 1.
 
         Returns:
-            Losses and other numbers about this batch, "mse" among them, as detached scalars on
-            the device; those that `wording` does not name are taken for losses.
+            Losses and other numbers about this batch, the headline among them, as detached
+            scalars on the device; those that `wording` does not name are taken for losses.
         """
 
     @abstractmethod
-    def validate(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
-        """Numbers about images not trained on, "mse" among them; their styles [B, N] are given."""
+    def validate(self, digits: Digits) -> dict[str, float]:
+        """Numbers about images not trained on, the headline among them."""
+
+    @abstractmethod
+    def picture(self, digits: Digits) -> bytes:
+        """A PNG of what it makes of images not trained on, the same ones every time."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What is trained, in a few words."""
 
     @property
     def device(self) -> torch.device:
@@ -112,10 +92,6 @@ class Method(nn.Module, ABC):
             # A player may learn between two uses of its network, and the cache would not notice.
             cache_enabled=False,
         )
-
-    def sample_prior(self, count: int) -> Tensor:
-        """Styles [count, N] from the prior, on the device."""
-        return self.prior.sample(count, self.generator).to(self.device)
 
     def gradient_norms(self) -> dict[str, Tensor]:
         """Euclidean norm of each player's gradients at its last update, on the device."""
@@ -137,3 +113,12 @@ class Method(nn.Module, ABC):
             player.load_state(
                 {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
             )
+
+
+def mean_numbers(numbers: list[dict[str, Tensor]], sizes: list[int]) -> dict[str, float]:
+    """Means over images, of numbers that are means over batches of these sizes."""
+    return {
+        name: sum(each[name].item() * size for each, size in zip(numbers, sizes, strict=True))
+        / sum(sizes)
+        for name in numbers[0]
+    }

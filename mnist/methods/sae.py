@@ -4,10 +4,11 @@ from torch import Tensor
 
 from mnist import losses
 from mnist.data import Batch
-from mnist.methods.base import Method, cosine
+from mnist.methods.autoencoder import Autoencoder
+from mnist.methods.base import cosine
 
 
-class SAE(Method):
+class SAE(Autoencoder):
     """Encoder and decoder trained to give the image back (Hinton & Salakhutdinov 2006).
 
     Its styles have the prior's mean and scale (see `Encoder`), but whatever shape suits them.
@@ -22,6 +23,3 @@ class SAE(Method):
         loss = losses.reconstruction(logits, batch.images)
         self.players["autoencoder"].update(loss, lr_scale=cosine(progress))
         return {"reconstruction": loss.detach(), "mse": losses.mse(logits.detach(), batch.images)}
-
-    def validate(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
-        return {"mse": losses.mse(self.decoder(style, batch.labels), batch.images)}

@@ -1,0 +1,437 @@
+"""Asking for a digit, and seeing the way to it: what guide.py does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mnist import animation, pictures, plotting
+from mnist.cli import CLASSIFIER_DEFAULTS, GUIDE_DEFAULTS, run_directory
+from mnist.data import CLASSES
+from mnist.display import Probe
+from mnist.errors import Problem
+from mnist.latent.guidance import ROUND, Descent, descend
+from mnist.launch import has_ended, train_run
+from mnist.pictures import Section
+from mnist.run import Reader, Run, Styles
+from mnist.session import Session
+from mnist.tools import as_style, check_output, open_directory, open_run, test_image, write
+
+SUFFIXES = (".gif", ".mp4", ".png")
+# The second opinion of a survey: another kind of network, and another seed.
+INDEPENDENT = {"layers": 3, "seed": 1, "epochs": 20}
+SHARP = 3.0  # so that a random mixture is of a few digits: the decoder knows them only unmixed
+SURE = 2.0  # in a point's numbers of a digit that the decoder is told with near certainty
+CERTAIN = 10.0  # with certainty
+SEEN = 1000  # test images in the plane
+LANDSCAPE = 80  # points to a side of a map of the digit's probability
+MOST_FRAMES = 100
+FRAME, FIRST, LAST = 0.15, 1.0, 3.0  # seconds that a frame is seen
+SHEET = 8  # frames of a contact sheet
+SURVEY_SHOWN = 20  # results of each digit
+
+
+class Space:
+    """The points that a descent moves, for a run: a style, and what the decoder is told.
+
+    A point is N numbers of style, in standard deviations of the prior, and for a run that is told
+    the digit ten more for the digit code: softmax(`SHARP` u) makes them a point on the simplex.
+
+    Args:
+        run: the autoencoder.
+        free: "both", "style" or "digit"; a run without labels has its style alone.
+    """
+
+    def __init__(self, run: Run, free: str):
+        self.run = run
+        self.size = run.prior.feature_size
+        self.labels: bool = run.config["model"]["labels"]
+        self.moves = torch.tensor(
+            [free != "digit"] * self.size + [free != "style"] * CLASSES * self.labels
+        )
+
+    def style(self, points: Tensor) -> Tensor:
+        """[..., D] -> [..., N], as the decoder takes it."""
+        return points[..., : self.size] * self.run.prior.std
+
+    def code(self, points: Tensor) -> Tensor | None:
+        """[..., D] -> [..., 10], what the decoder is told; None if nothing."""
+        return (SHARP * points[..., self.size :]).softmax(-1) if self.labels else None
+
+    def decode(self, points: Tensor) -> Tensor:
+        """[B, D] -> images [B, 1, 28, 28] in [0, 1]."""
+        return self.run.method.decoder(self.style(points), self.code(points)).sigmoid()
+
+    def log_prior(self, points: Tensor) -> Tensor:
+        """Log-density of the style under the prior: [B, D] -> [B]."""
+        return self.run.prior.log_prob(self.style(points))
+
+
+class Scene(NamedTuple):
+    """What the picture of a descent needs besides the descent."""
+
+    space: Space
+    reader: Reader
+    seen: Styles  # of test images
+    dims: list[int] | None  # that are drawn, if they were named
+    digit: int
+    directory: Path
+
+
+def guide(given: dict[str, Any]) -> None:
+    """Do what the command line says.
+
+    Args:
+        given: the flags that were given, by name.
+
+    Raises:
+        Problem: anything that its user can mend.
+    """
+    survey_asked = given.get("survey", False)
+    output = check_output(given, (".png",) if survey_asked else SUFFIXES)
+    refuse_contradictions(given)
+    if output and output.suffix.lower() == ".mp4":
+        animation.require_ffmpeg()
+    probe = None if output or survey_asked else Probe()
+    run = open_run(given)
+    space = open_space(run, given)
+    start = chosen_start(space, given)
+    dims = check_dims(run, given)
+    # Before the work, so that it is not for nothing where the data set is not found.
+    seen = None if survey_asked else run.styles(SEEN, data_dir=given.get("data_dir"))
+    if not output:
+        output = run_directory(given) / ("survey.png" if survey_asked else "guide.gif")
+
+    reader = open_reader(given, "classifier", {}, run)
+    wanted = GUIDE_DEFAULTS | given
+    generator = torch.Generator().manual_seed(wanted["seed"])
+    options = ("steps", "optimizer", "stop_at", "stay_likely")
+    walk = partial(
+        descend,
+        decode=space.decode,
+        log_probs=lambda images: reader.method.classifier(images).log_softmax(1),
+        log_prior=space.log_prior,
+        moves=space.moves,
+        generator=generator,
+        lr=given.get("lr", GUIDE_DEFAULTS["lr"][wanted["optimizer"]]),
+        **{key: wanted[key] for key in options},
+    )
+    begin = partial(draw_starts, space, start, generator)
+    if survey_asked:
+        independent = open_reader(given, "independent", INDEPENDENT, run)
+        count = given.get("starts", GUIDE_DEFAULTS["starts"]["a survey"])
+        survey(space, walk, begin, count, independent, output)
+    else:
+        count = given.get("starts", GUIDE_DEFAULTS["starts"]["a digit"])
+        with tqdm(desc="descending", total=count, unit=" starts", leave=False, disable=None) as bar:
+            digits = torch.full((count,), given["digit"])
+            found = walk(begin(count), digits, tell=partial(advance, bar))
+        scene = Scene(space, reader, seen, dims, given["digit"], run_directory(given))
+        tell_and_show(scene, found, output, probe)
+
+
+def refuse_contradictions(given: dict[str, Any]) -> None:
+    """Raise a Problem for flags that do not go together."""
+    if ("digit" in given) == given.get("survey", False):
+        raise Problem("name a digit by --digit, or ask all ten of many starts by --survey")
+    if "style" in given and "start_image" in given:
+        raise Problem("--style and --start-image cannot go together: each is a start")
+    for flag in ("style", "start_image"):
+        if flag in given and ("starts" in given or given.get("survey")):
+            other = "survey" if given.get("survey") else "starts"
+            name = flag.replace("_", "-")
+            raise Problem(f"--{name} and --{other} cannot go together: it is a single start")
+    if "start_image" in given and "from_digit" in given:
+        raise Problem("--start-image and --from-digit cannot go together: the image has a digit")
+    if "independent" in given and not given.get("survey"):
+        raise Problem("--independent is for --survey: add it")
+    if "dims" in given and given.get("survey"):
+        raise Problem("--dims is for the picture of a descent, and --survey makes none")
+
+
+def open_space(run: Run, given: dict[str, Any]) -> Space:
+    """The points that the flags let move.
+
+    Raises:
+        Problem: what is to move is not there, or what is to stay is not known.
+    """
+    if not run.config["model"]["labels"]:
+        for flag in ("free", "from_digit"):
+            if flag in given:
+                raise Problem(
+                    f"{run_directory(given)} was trained with --no-labels, so that there is only "
+                    f"its style to move: leave --{flag.replace('_', '-')} out"
+                )
+    free = given.get("free", "both")
+    if free == "style" and "from_digit" not in given and "start_image" not in given:
+        raise Problem("--free style holds the digit that the decoder is told: add --from-digit D")
+    return Space(run, free)
+
+
+def chosen_start(space: Space, given: dict[str, Any]) -> Tensor:
+    """What the flags fix of a start: [D], NaN being what they leave open.
+
+    Raises:
+        Problem: they ask for what there is not.
+    """
+    start = torch.full((len(space.moves),), torch.nan)
+    digit = given.get("from_digit")
+    if "style" in given:
+        start[: space.size] = as_style(space.run, given["style"], "--style") / space.run.prior.std
+    if "start_image" in given:
+        image = test_image(space.run, given["start_image"], given)
+        start[: space.size] = space.run.encode(*image) / space.run.prior.std
+        digit = image.labels.item()
+    if digit is not None and space.labels:
+        start[space.size :] = 0
+        start[space.size + digit] = SURE if given.get("free", "both") != "style" else CERTAIN
+    return start
+
+
+def draw_starts(space: Space, start: Tensor, generator: torch.Generator, count: int) -> Tensor:
+    """Starts [count, D]: drawn at random where `start` [D] leaves them open."""
+    drawn = torch.randn(count, len(space.moves), generator=generator)
+    return torch.where(start.isnan(), drawn, start)
+
+
+def check_dims(run: Run, given: dict[str, Any]) -> list[int] | None:
+    """The two dimensions to draw, if they were named.
+
+    Raises:
+        Problem: they are not two of the run's.
+    """
+    if "dims" not in given:
+        return None
+    dims, size = given["dims"], run.prior.feature_size
+    if len(set(dims)) != 2 or len(dims) != 2 or max(dims) >= size:
+        raise Problem(
+            f"--dims {','.join(map(str, dims))}: name two different ones of 0 to {size - 1}"
+        )
+    return dims
+
+
+def open_reader(given: dict[str, Any], flag: str, flags: dict[str, Any], run: Run) -> Reader:
+    """The classifier that a flag names, or the usual one, trained first where it is not yet.
+
+    Args:
+        given: the flags that were given.
+        flag: which of them names it.
+        flags: of mnist-classifier.py that make the usual one.
+        run: whose data set it is trained on.
+
+    Raises:
+        Problem: there is none in the directory that was named, or no classifier of digits.
+    """
+    directory = Path((GUIDE_DEFAULTS | given)[flag])
+    there = Session(directory).newest()
+    if there is None and flag in given:
+        raise Problem(
+            f"no trained classifier in {directory}: train one by ./mnist-classifier.py "
+            f"--ckpt-dir {directory}, or leave --{flag} out"
+        )
+    if flag not in given and (there is None or not has_ended(there, {})):
+        print(f"no trained classifier in {directory} yet: training it first", flush=True)
+        data = {"dataset": run.config["training"]["dataset"]}
+        data |= {k: given[k] for k in ("data_dir",) if k in given}
+        data |= {"ckpt_dir": str(directory)}
+        train_run("classifier", flags | data, CLASSIFIER_DEFAULTS)
+    reader = open_directory(directory)
+    if not isinstance(reader, Reader):
+        raise Problem(f"--{flag} {directory} is an autoencoder: name a run of mnist-classifier.py")
+    classes = reader.config["model"]["classes"]
+    if classes != CLASSES:
+        raise Problem(f"--{flag} {directory} tells {classes} classes apart, not the ten digits")
+    return reader
+
+
+# --- one descent --------------------------------------------------------------------------------
+
+
+def tell_and_show(scene: Scene, found: Descent, output: Path, probe: Probe | None) -> None:
+    """Say how the starts fared, and write the best one's way as a moving picture and as numbers."""
+    chances = found.log_probs[..., scene.digit].exp()
+    order = sorted(
+        range(len(found.steps)), key=lambda k: (found.steps[k].item(), -chances[-1, k].item())
+    )
+    for k in order:
+        at = f"{chances[found.steps[k], k]:.2%} after {found.steps[k]} steps"
+        said = "reached" if found.converged[k] else "not reached"
+        print(f"start {k}: a {scene.digit} {said}, probability {at}")
+    best = order[0]
+    with torch.no_grad():
+        way = found.path[: found.steps[best] + 1, best]
+        images = scene.space.decode(way)[:, 0].numpy()
+    frames, seconds = render(draw(scene, found, best, images), len(images))
+    stem = output.with_suffix("")
+    content = {
+        ".gif": animation.gif,
+        ".mp4": animation.mp4,
+        ".png": lambda frames, _: animation.sheet(frames, SHEET),
+    }[output.suffix.lower()](frames, seconds)
+    write(output, content)
+    numbers = table(scene.space, found, order)
+    write(Path(f"{stem}-path.csv"), numbers.to_csv(index=False).encode())
+    for name, image in (("first", images[0]), ("last", images[-1])):
+        write(Path(f"{stem}-{name}.png"), pictures.enlarged(image))
+    print(f"written: {output}, and beside it {stem.name}-path.csv, -first.png and -last.png")
+    if probe and probe.obstacle() is None:
+        from mnist.window import show_animation  # late: PyQt5 need not be there
+
+        show_animation(frames, seconds, f"guide: {scene.directory}", output, content)
+
+
+def draw(scene: Scene, found: Descent, which: int, images: np.ndarray) -> plotting.GuideFigure:
+    """The figure of one start's way, whose decoded images [S + 1, 28, 28] are given."""
+    space, steps = scene.space, len(images)
+    way = found.path[:steps, which]
+    basis, names = plane(space.style(way), scene.dims)
+    points, path = torch.from_numpy(scene.seen.styles) @ basis, space.style(way) @ basis
+    region = None
+    if space.size == 2 and not scene.dims and not space.moves[2:].any():
+        limit = plotting.plane_reach(points.numpy(), path.numpy())
+        region = landscape(scene, way[0], limit)
+    code = space.code(way)
+    return plotting.GuideFigure(
+        (points.numpy(), path.numpy()),
+        scene.seen.digits,
+        names,
+        range(ROUND, steps, ROUND),
+        images,
+        found.log_probs[:steps, which].exp().numpy(),
+        None if code is None else code.numpy(),
+        scene.digit,
+        found.losses[:steps, which].numpy(),
+        region,
+    )
+
+
+def plane(path: Tensor, dims: list[int] | None) -> tuple[Tensor, tuple[str, str]]:
+    """Two directions of the style space, [N, 2], and their names.
+
+    Those of two dimensions; of more the two along which the path goes farthest.
+    """
+    size = path.shape[1]
+    if size == 1:
+        return torch.tensor([[1.0, 0.0]]), ("dimension 0", "")
+    if dims or size == 2:
+        first, second = dims or (0, 1)
+        basis = torch.eye(size)[:, [first, second]]
+        return basis, (f"dimension {first}", f"dimension {second}")
+    directions = torch.linalg.svd(path - path.mean(0), full_matrices=True).Vh[:2]
+    return directions.T, ("the way's main direction", "its second direction")
+
+
+def landscape(
+    scene: Scene, point: Tensor, limit: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The digit's probability over styles of two numbers, what else `point` [D] holds being kept.
+
+    Returns:
+        [W], [H] and [H, W].
+    """
+    side = torch.linspace(-limit, limit, LANDSCAPE)
+    second, first = torch.meshgrid(side, side, indexing="ij")
+    points = point.repeat(LANDSCAPE**2, 1)
+    styles = torch.stack([first.flatten(), second.flatten()], 1)
+    points[:, :2] = styles / scene.space.run.prior.std
+    with torch.no_grad():
+        chances = scene.reader.log_probs(scene.space.decode(points))[:, scene.digit].exp()
+    return side.numpy(), side.numpy(), chances.reshape(LANDSCAPE, LANDSCAPE).numpy()
+
+
+def render(figure: Any, steps: int) -> tuple[list[np.ndarray], list[float]]:
+    """Frames of a figure's steps, all or as many as are bearable, and how long each is seen."""
+    shown = np.unique(np.linspace(0, steps - 1, min(steps, MOST_FRAMES)).round().astype(int))
+    progress = tqdm(shown, desc="drawing", unit=" frames", leave=False, disable=None)
+    frames = [figure.draw_step(step) for step in progress]
+    seconds = [FRAME] * len(frames)
+    seconds[0], seconds[-1] = FIRST, LAST
+    return frames, seconds
+
+
+def table(space: Space, found: Descent, order: list[int]) -> pd.DataFrame:
+    """A row per step of each start, the best start first."""
+    parts = []
+    for k in order:
+        steps = found.steps[k].item() + 1
+        way = found.path[:steps, k]
+        columns = {"start": k, "step": range(steps), "loss": found.losses[:steps, k].numpy()}
+        columns |= numbered("p", found.log_probs[:steps, k].exp())
+        columns |= numbered("style_", space.style(way))
+        if space.labels:
+            columns |= numbered("code_", space.code(way))
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts)
+
+
+def numbered(name: str, values: Tensor) -> dict[str, np.ndarray]:
+    """Columns name0, name1, ... of values [B, N]."""
+    return {f"{name}{i}": column for i, column in enumerate(values.T.numpy())}
+
+
+# --- a survey -----------------------------------------------------------------------------------
+
+
+def survey(
+    space: Space,
+    walk: Callable[..., Descent],
+    draw_starts: Callable[[int], Tensor],
+    count: int,
+    independent: Reader,
+    output: Path,
+) -> None:
+    """Ask for every digit from many starts; print how it went, and write a table and a picture."""
+    rows, shown, steps = [], [], []
+    with tqdm(total=CLASSES * count, unit=" starts", leave=False, disable=None) as bar:
+        for digit in range(CLASSES):
+            tell = partial(advance, bar, before=digit * count)
+            found = walk(draw_starts(count), torch.full((count,), digit), tell=tell)
+            with torch.no_grad():
+                images = space.decode(found.path[-1])
+            distances = space.style(found.path[-1]).norm(dim=1) / space.run.prior.std
+            rows.append(
+                {
+                    "digit": str(digit),
+                    "converged": found.converged.double().mean().item(),
+                    "median_steps": found.steps.double().median().item(),
+                    "agreement": (independent.read(images) == digit).double().mean().item(),
+                    "distance": distances.double().mean().item(),
+                }
+            )
+            steps.append(found.steps)
+            shown.append(images[:SURVEY_SHOWN, 0])
+    means = pd.DataFrame(rows).drop(columns="digit").mean().to_dict()
+    middle = {"median_steps": torch.cat(steps).double().median().item()}
+    rows.append({"digit": "all"} | means | middle)
+    prior = space.run.prior.sample(100_000, torch.Generator().manual_seed(0)).norm(dim=1)
+    print(
+        f"{count:,} starts for each digit. Converged: the classifier that guides is sure of the "
+        "digit.\nAgreement: how often an independent one reads it "
+        f"({independent.method.summary()}, {independent.numbers['test_accuracy']:.2%} of the test "
+        f"images).\nDistance: of the styles from the prior's mean, in its standard deviations; "
+        f"its own lie {(prior / space.run.prior.std).mean():.2f} away.\n"
+    )
+    print(f"{'digit':>5} {'converged':>10} {'median steps':>13} {'agreement':>10} {'distance':>9}")
+    for row in rows:
+        print(
+            f"{row['digit']:>5} {row['converged']:>10.2%} {row['median_steps']:>13.0f} "
+            f"{row['agreement']:>10.2%} {row['distance']:>9.2f}"
+        )
+    title = f"each digit asked for from {len(shown[0])} starts: where they ended"
+    write(output, pictures.sheet([Section(title, torch.stack(shown).numpy())]))
+    numbers = output.with_suffix(".csv")
+    write(numbers, pd.DataFrame(rows).to_csv(index=False).encode())
+    print(f"\nwritten: {output} and {numbers}")
+
+
+def advance(bar: tqdm, arrived: int, before: int = 0) -> None:
+    """Move a bar on to so many starts that have arrived, and those before."""
+    bar.update(before + arrived - bar.n)

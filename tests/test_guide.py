@@ -1,0 +1,317 @@
+"""guide.py and mnist-classifier.py, run as a person runs them, on the 5,000 bundled images."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import assert_refused, bundled, one_line, save_run
+from PIL import Image
+
+import mnist
+from mnist import cli, tools
+from mnist.errors import Problem
+from mnist.launch import train_run
+
+GUIDE, CLASSIFIER = "guide.py", "mnist-classifier.py"
+SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory with runs good enough to walk in: with labels, without, and a classifier."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name, flags in {"mnist3.ckpt": {}, "plain2.ckpt": {"labels": False}}.items():
+        size = {"feature_size": int(name[-6])}
+        train_run("sae", SHORT | size | flags | {"epochs": 4, "ckpt_dir": str(folder / name)})
+    classifier = {"layers": 2, "epochs": 6, "ckpt_dir": str(folder / "mnist-classifier.ckpt")}
+    train_run("classifier", SHORT | classifier, cli.CLASSIFIER_DEFAULTS)
+    return folder
+
+
+@pytest.fixture
+def here(trained, tmp_path, run_here):
+    """Run a script in a directory of such runs."""
+    for run in trained.iterdir():
+        shutil.copytree(run, tmp_path / run.name)
+
+    def run(script, *flags, size=3):
+        return run_here(script, *(["--feature-size", size] if size else []), *flags)
+
+    return run
+
+
+def written(folder):
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+# --- guide.py -----------------------------------------------------------------------------------
+
+
+def test_a_digit_is_asked_for(here, tmp_path):
+    done = here(GUIDE, "--digit", 5, "--stop-at", 0.6)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, last = done.stdout.splitlines()
+    assert first.startswith("start 0: a 5 reached, probability ")
+    assert last.startswith("written: mnist3.ckpt/guide.gif, and beside it guide-path.csv")
+    run = tmp_path / "mnist3.ckpt"
+    way = pd.read_csv(run / "guide-path.csv")
+    assert way["step"].tolist() == list(range(len(way)))
+    assert f"after {len(way) - 1} steps" in first
+    assert way["p5"].iloc[-1] == way["p5"].max() >= 0.6
+    code = [f"code_{digit}" for digit in range(10)]
+    chances = [f"p{digit}" for digit in range(10)]
+    assert np.allclose(way[code].sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(way[chances].sum(axis=1), 1, atol=1e-5)
+    with Image.open(run / "guide.gif") as gif:
+        assert 2 <= gif.n_frames <= len(way)
+        assert gif.size == (800, 344)
+    assert (run / "guide.gif").stat().st_size < 3e6
+
+    # The numbers written are those that lead to the pictures written.
+    opened = mnist.load(run)
+    style = torch.tensor(way.filter(like="style_").to_numpy(np.float32))
+    told = torch.tensor(way[code].to_numpy(np.float32))
+    decoded = opened.method.decoder(style, told).sigmoid()[:, 0].numpy()
+    for name, image in (("first", decoded[0]), ("last", decoded[-1])):
+        with Image.open(run / f"guide-{name}.png") as png:
+            pixels = 255 - np.asarray(png.resize((28, 28), Image.Resampling.NEAREST))
+        assert np.abs(pixels - 255 * image).max() <= 1
+    reader = mnist.load("mnist-classifier.ckpt")
+    read = reader.log_probs(torch.from_numpy(decoded).unsqueeze(1)).exp().numpy()
+    assert np.allclose(read, way[chances], atol=1e-4)
+
+
+def test_the_same_seed_is_the_same_way(here, tmp_path):
+    ways = []
+    for seed in (0, 0, 1):
+        done = here(GUIDE, "--digit", 3, "--seed", seed, "--steps", 25, "--output", "x.png")
+        assert done.returncode == 0
+        ways.append((tmp_path / "x-path.csv").read_bytes())
+    assert ways[0] == ways[1] != ways[2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"),
+    [
+        (("--free", "style", "--from-digit", 4), "code_"),
+        (("--free", "digit"), "style_"),
+        (("--free", "style", "--start-image", 7), "code_"),
+    ],
+)
+def test_what_is_not_free_stays(here, tmp_path, flags, kept):
+    done = here(GUIDE, "--digit", 9, *flags, "--steps", 25, "--output", "x.png")
+    assert done.returncode == 0, done.stderr
+    way = pd.read_csv(tmp_path / "x-path.csv")
+    moved = {name for name in way.filter(regex="^(code_|style_)") if way[name].nunique() > 1}
+    assert moved
+    assert not any(name.startswith(kept) for name in moved)
+
+
+def test_starts_of_ones_own(here, tmp_path):
+    options = ("--steps", 5, "--output", "x.png")
+    assert here(GUIDE, "--digit", 1, "--style", "0.5,-1,2", *options).returncode == 0
+    way = pd.read_csv(tmp_path / "x-path.csv")
+    assert way.filter(like="style_").iloc[0].tolist() == [0.5, -1, 2]
+
+    assert here(GUIDE, "--digit", 1, "--start-image", 900, *options).returncode == 0
+    way = pd.read_csv(tmp_path / "x-path.csv")
+    image = bundled().test.batch(slice(900, 901))
+    style = mnist.load("mnist3.ckpt").encode(*image)[0].tolist()
+    assert way.filter(like="style_").iloc[0].tolist() == pytest.approx(style, abs=1e-4)
+    assert way.filter(like="code_").iloc[0].argmax() == image.labels.item()
+
+
+def test_several_starts_are_told_best_first(here, tmp_path):
+    done = here(GUIDE, "--digit", 2, "--starts", 4, "--steps", 40, "--output", "x.png")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()[:4]
+    assert sorted(line.split(":")[0] for line in lines) == [f"start {k}" for k in range(4)]
+    steps = [int(line.split()[-2]) for line in lines]
+    assert steps == sorted(steps)
+    way = pd.read_csv(tmp_path / "x-path.csv")
+    assert way["start"].nunique() == 4
+    assert f"start {way['start'].iloc[0]}:" == " ".join(lines[0].split()[:2])
+
+
+def test_what_cannot_be_reached_is_said(here):
+    done = here(GUIDE, "--digit", 2, "--steps", 1, "--output", "x.png")
+    assert done.returncode == 0
+    assert "start 0: a 2 not reached, probability" in done.stdout
+
+
+@pytest.mark.parametrize("flags", [(), ("--dims", "1,0")])
+def test_a_run_without_labels(here, tmp_path, flags):
+    done = here(
+        *(GUIDE, "--digit", 0, "--ckpt-dir", "plain2.ckpt", "--output", "x.gif"),
+        *flags,
+        *("--steps", 30),
+        size=None,
+    )
+    assert done.returncode == 0, done.stderr
+    way = pd.read_csv(tmp_path / "x-path.csv")
+    assert not len(way.filter(like="code_").columns)
+    assert written(tmp_path) == {"x.gif", "x-path.csv", "x-first.png", "x-last.png"}
+
+
+def test_a_survey_counts_what_it_says(here, tmp_path):
+    done = here(
+        *(GUIDE, "--survey", "--starts", 6, "--steps", 60),
+        *("--independent", "mnist-classifier.ckpt"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    table = pd.read_csv(tmp_path / "mnist3.ckpt" / "survey.csv")
+    assert table["digit"].tolist() == [*"0123456789", "all"]
+    digits, overall = table.iloc[:10], table.iloc[10]
+    for column in ("converged", "agreement", "distance"):
+        assert overall[column] == pytest.approx(digits[column].mean())
+    # Here the independent classifier is the guiding one: it must agree wherever it was convinced.
+    assert (digits["agreement"] >= digits["converged"]).all()
+    assert overall["converged"] > 0.5
+    assert f"{overall['converged']:.2%}" in done.stdout
+    with Image.open(tmp_path / "mnist3.ckpt" / "survey.png") as sheet:
+        assert sheet.height > 10 * 56
+
+
+def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, monkeypatch):
+    monkeypatch.setitem(cli.CLASSIFIER_DEFAULTS, "epochs", {"mnist-5k": 1})
+    shutil.rmtree(tmp_path / "mnist-classifier.ckpt")
+    done = here(GUIDE, "--digit", 5, "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == "no trained classifier in mnist-classifier.ckpt yet: training it first"
+    assert "CLASSIFIER, a convolutional network" in said[1]
+    assert mnist.load("mnist-classifier.ckpt").config["training"]["dataset"] == "mnist-5k"
+    again = here(GUIDE, "--digit", 5, "--steps", 1)
+    assert "training" not in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--digit", 12), "--digit: invalid choice: 12"),
+        ((), "name a digit by --digit, or ask all ten"),
+        (("--digit", 1, "--survey"), "name a digit by --digit, or ask all ten"),
+        (("--digit", 1, "--ckpt-dir", "none.ckpt"), "no trained run in none.ckpt"),
+        (("--digit", 1, "--style", "0.5,1"), "--style has 2 numbers, and a style of this run has"),
+        (("--digit", 1, "--dims", "0,3"), "--dims 0,3: name two different ones of 0 to 2"),
+        (("--digit", 1, "--dims", "1,1"), "--dims 1,1: name two different ones"),
+        (("--digit", 1, "--output", "no/x.gif"), "there is no directory no"),
+        (("--digit", 1, "--output", "x.avi"), ".avi is not one of .gif, .mp4, .png"),
+        (("--digit", 1, "--output", "x.mp4"), "ffmpeg, which is not installed"),
+        (("--digit", 1, "--steps", 1, "--output", "/proc/x.gif"), "cannot write"),
+        (("--survey", "--output", "x.gif"), ".gif is not one of .png"),
+        (("--digit", 1, "--classifier", "none"), "no trained classifier in none"),
+        (("--digit", 1, "--classifier", "mnist3.ckpt"), "mnist3.ckpt is an autoencoder"),
+        (("--digit", 1, "--classifier", "twelve"), "twelve tells 12 classes apart"),
+        (("--digit", 1, "--ckpt-dir", "mnist-classifier.ckpt"), "is a classifier, which has no"),
+        (("--digit", 1, "--free", "style"), "add --from-digit"),
+        (("--digit", 1, "--stop-at", 1), "--stop-at: '1' is not a number of at least 0.1"),
+        (("--digit", 1, "--stay-likely", -1), "--stay-likely"),
+        (("--digit", 1, "--lr", "inf"), "--lr"),
+        (("--digit", 1, "--start-image", 1000), "there is no test image 1,000"),
+        (("--digit", 1, "--start-image", 1, "--style", "1,1,1"), "cannot go together"),
+        (("--digit", 1, "--start-image", 1, "--starts", 2), "it is a single start"),
+        (("--digit", 1, "--start-image", 1, "--from-digit", 2), "cannot go together"),
+        (("--survey", "--dims", "0,1"), "--survey makes none"),
+        (("--digit", 1, "--independent", "x"), "--independent is for --survey"),
+    ],
+)
+def test_bad_input_to_guide(here, tmp_path, monkeypatch, flags, says):
+    which = shutil.which
+    monkeypatch.setattr("shutil.which", lambda name: which(name) if name != "ffmpeg" else None)
+    save_run(tmp_path / "twelve", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1, "classes": 12})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    done = here(GUIDE, *flags, size=None if "--ckpt-dir" in flags else 3)
+    if "cannot write" not in says:
+        assert_refused(done, says)
+    else:  # said after the descent, which cannot know
+        assert done.returncode == 2
+        assert says in one_line(done.stderr)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("flag", [("--free", "both"), ("--from-digit", 3)])
+def test_without_labels_there_is_no_digit_to_move(here, flag):
+    done = here(GUIDE, "--digit", 1, "--ckpt-dir", "plain2.ckpt", *flag, size=None)
+    assert_refused(done, f"leave {flag[0]} out")
+
+
+def test_a_missing_data_set_is_said_before_the_work(here, tmp_path, monkeypatch):
+    def missing(*_):
+        raise Problem("no files")
+
+    monkeypatch.setattr("mnist.run.load_same_dataset", missing)
+    assert_refused(here(GUIDE, "--digit", 1), "no files")
+
+
+# --- mnist-classifier.py ------------------------------------------------------------------------
+
+
+def test_a_classifier_from_start_to_use(run_here, tmp_path):
+    short = ("--dataset", "mnist-5k", "--batch-size", 200, "--layers", 2, "--log-every", 10)
+    done = run_here(CLASSIFIER, *short, "--epochs", 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert "CLASSIFIER, a perceptron of 2 layers" in said[0]
+    expected = """\
+[Epoch 1 Batch 10] Training: loss=
+[Epoch 1 Batch 20] Training: loss=
+[Epoch 1] Training:
+  Classifier: accuracy=0.
+[Epoch 1] Validation:
+  Classifier: accuracy=0.
+  confusion matrix written to mnist-classifier.ckpt/samples/epoch-001.png
+""".splitlines()
+    for line, start in zip(said[4:], expected, strict=False):
+        assert line.startswith(start), line
+
+    refused = run_here(CLASSIFIER, "--layers", 3)
+    assert_refused(refused, "was trained with --layers 2, not 3")
+    assert_refused(run_here(CLASSIFIER, "--patience", 3), "no images were held out")
+    assert_refused(run_here(CLASSIFIER, "--feature-size", 3), "--feature-size")
+    more = run_here(CLASSIFIER, "--epochs", 6)
+    assert "continuing mnist-classifier.ckpt from epoch 3" in more.stdout
+    rows = pd.read_csv(tmp_path / "mnist-classifier.ckpt" / "metrics.csv")
+    assert rows["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert rows["test_accuracy"].iloc[-1] > 0.8
+
+    reader = mnist.load("mnist-classifier.ckpt")
+    images, labels = bundled().test.batch(slice(None))
+    right = (reader.read(images) == labels).double().mean().item()
+    assert right == pytest.approx(rows["test_accuracy"].iloc[-1], abs=0.003)  # bf16 there
+    assert reader.log_probs(images[:3]).exp().sum(1).tolist() == pytest.approx([1, 1, 1])
+    assert reader.numbers["epoch"] == 6
+    with pytest.raises(ValueError, match="divide 8-bit pixels"):
+        reader.read(images[:1] * 255)
+    with pytest.raises(Problem, match="is a classifier, which has no styles"):
+        tools.open_run({"ckpt_dir": "mnist-classifier.ckpt"})
+
+
+def test_early_stopping_goes_by_images_held_out(run_here, tmp_path):
+    short = ("--dataset", "mnist-5k", "--batch-size", 200, "--layers", 1)
+    done = run_here(CLASSIFIER, *short, "--epochs", 200, "--lr", 0.3, "--patience", 2)
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(tmp_path / "mnist-classifier.ckpt" / "metrics.csv")
+    losses = rows["held_out_loss"]
+    assert 3 <= len(rows) < 200
+    assert losses.idxmin() == len(rows) - 3
+    assert f"[Epoch {len(rows)}] Stopping early: no better for 2 epochs." in done.stdout
+    assert "  held out: loss=" in done.stdout
+    again = run_here(CLASSIFIER)
+    assert f"already trained to epoch {len(rows)}; give a larger --patience" in again.stdout
+    more = run_here(CLASSIFIER, "--patience", 3)
+    assert f"from epoch {len(rows) + 1}" in more.stdout
+    assert len(pd.read_csv(tmp_path / "mnist-classifier.ckpt" / "metrics.csv")) > len(rows)
+
+
+def test_what_is_held_out_is_not_trained_on():
+    dataset = bundled()
+    held = dataset.hold_out()
+    assert (len(held.train), len(held.held_out)) == (3666, 334)
+    assert torch.equal(held.held_out.images, dataset.train.images[::12])
+    assert held.test is dataset.test
+    rest = [i for i in range(4000) if i % 12]
+    assert torch.equal(held.train.images, dataset.train.images[rest])
+    assert torch.equal(held.train.labels, dataset.train.labels[rest])
