@@ -51,8 +51,10 @@ def indexed(frame: np.ndarray, palette: np.ndarray) -> Image.Image:
 
     Pillow has the same, faster, but takes neighbours of the nearest one: white would be grey.
     """
-    colours, where = np.unique(frame.reshape(-1, 3), axis=0, return_inverse=True)
-    distances = ((colours[:, None].astype(int) - palette) ** 2).sum(2)
+    packed = (frame.astype(np.int32) << np.array([16, 8, 0])).sum(2)
+    packed, where = np.unique(packed, return_inverse=True)
+    colours = packed[:, None] >> np.array([16, 8, 0]) & 255
+    distances = ((colours[:, None] - palette) ** 2).sum(2)
     numbers = distances.argmin(1).astype(np.uint8)[where.reshape(frame.shape[:2])]
     image = Image.fromarray(numbers)
     image.putpalette(palette.astype(np.uint8).tobytes())
