@@ -11,6 +11,7 @@ example: ./guide.py --digit 5
 
 from mnist.cli import (
     GUIDE_DEFAULTS,
+    TRAINING_EXIT_CODES,
     Parser,
     main,
     number_between,
@@ -24,7 +25,8 @@ from mnist.cli import (
 
 def parser() -> Parser:
     output = "FILE.gif, FILE.mp4 or FILE.png, a contact sheet (default: guide.gif in the run's own)"
-    parser = tool_parser(__doc__, output, GUIDE_DEFAULTS)
+    # It may train classifiers first, and then ends as training does.
+    parser = tool_parser(__doc__, output, GUIDE_DEFAULTS, TRAINING_EXIT_CODES)
     add = parser.flag
     add("--digit", "which to ask for", type=int, choices=range(10), metavar="D")
     add("--classifier", "a run of mnist-classifier.py; the usual is trained first", metavar="DIR")

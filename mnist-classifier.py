@@ -21,8 +21,8 @@ def parser() -> Parser:
     )
     parser.flag(
         "--patience",
-        "stop after so many epochs that were no better on images held out for that: every "
-        "twelfth training image",
+        "stop after so many epochs that were no better on images held out for that, every twelfth "
+        "training image; the last epoch's weights are kept",
         type=whole_number(1),
         metavar="P",
     )

@@ -8,6 +8,7 @@ example: MNIST_DATA_DIR=... python benchmarks/judge.py
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ RUN = ROOT / ".cache" / "judge.ckpt"
 LEAST_ACCURACY = 0.994  # on the real test images, or it is no judge
 
 
+@functools.cache
 def judge() -> tuple[Reader, float]:
     """A classifier trained on the full MNIST, and its accuracy on the real test images.
 

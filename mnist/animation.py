@@ -15,7 +15,7 @@ from PIL import Image
 from mnist.errors import Problem
 
 GREYS = 52  # of the 256 colours of a GIF, a step of 5 apart
-RATE = 25  # frames a second of an MP4
+RATE = 20  # frames a second of an MP4
 
 
 def gif(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
@@ -76,14 +76,16 @@ def mp4(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
     height, width = (length - length % 2 for length in frames[0].shape[:2])  # as H.264 wants
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "x.mp4"
-        raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {RATE} -i -".split()
+        raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {RATE} -i".split()
         coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-movflags", "+faststart"]
-        stream = b"".join(
-            np.ascontiguousarray(frame[:height, :width]).tobytes() * round(duration * RATE)
-            for frame, duration in zip(frames, seconds, strict=True)
-        )
-        command = ["ffmpeg", "-y", "-loglevel", "error", *raw, *coded, str(target)]
-        done = subprocess.run(command, input=stream, capture_output=True)
+        source = Path(folder) / "x.rgb"
+        with open(source, "wb") as file:
+            for frame, duration in zip(frames, seconds, strict=True):
+                pixels = frame[:height, :width].tobytes()
+                for _ in range(round(duration * RATE)):
+                    file.write(pixels)
+        command = ["ffmpeg", "-y", "-loglevel", "error", *raw, str(source), *coded, str(target)]
+        done = subprocess.run(command, capture_output=True)
         if done.returncode:
             raise Problem(f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()}")
         return target.read_bytes()

@@ -165,15 +165,21 @@ def training_parser(doc: str, defaults: dict[str, Any]) -> Parser:
     return parser
 
 
-def tool_parser(doc: str, output: str, defaults: dict[str, Any] = DEFAULTS) -> Parser:
+def tool_parser(
+    doc: str,
+    output: str,
+    defaults: dict[str, Any] = DEFAULTS,
+    exit_codes: str = TOOL_EXIT_CODES,
+) -> Parser:
     """The flags that all tools on a trained run share.
 
     Args:
         doc: the script's docstring.
         output: what its `--output` may be, and what happens without it.
         defaults: of its flags.
+        exit_codes: what its exit codes mean.
     """
-    parser = Parser(doc, TOOL_EXIT_CODES, defaults)
+    parser = Parser(doc, exit_codes, defaults)
     add = parser.flag
     add(
         "--feature-size",

@@ -46,8 +46,8 @@ class Standardise(nn.BatchNorm1d):
     In training by the batch's own mean and variance, otherwise by their running averages (Ioffe &
     Szegedy 2015, arXiv 1502.03167), which reach further back than usual: they are what encodes at
     test time, and how far they happen to be off at the last step goes straight into the styles. A
-    batch's own mean is off by std/√B; that of a hundred, hardly. Until there are a hundred, all
-    count alike, so that a short run is not encoded by where the averages began.
+    batch's own mean is off by std/√B; that of a hundred, hardly. In the first 500 batches they
+    reach back over the last fifth of them only, for there the network itself moves fast.
     """
 
     BATCHES = 100

@@ -31,6 +31,7 @@ INDEPENDENT = {"layers": 3, "seed": 1, "epochs": 20}
 SHARP = 3.0  # so that a random mixture is of a few digits: the decoder knows them only unmixed
 SURE = 2.0  # in a point's numbers of a digit that the decoder is told with near certainty
 CERTAIN = 10.0  # with certainty
+MOST_STARTS = 10_000  # which take some 3 GB
 SEEN = 1000  # test images in the plane
 LANDSCAPE = 80  # points to a side of a map of the digit's probability
 MOST_FRAMES = 100
@@ -110,14 +111,20 @@ def guide(given: dict[str, Any]) -> None:
     if not output:
         output = run_directory(given) / ("survey.png" if survey_asked else "guide.gif")
 
-    reader = open_reader(given, "classifier", {}, run)
+    flags = {"classifier": {}} | ({"independent": INDEPENDENT} if survey_asked else {})
+    # Those that were named first: one that is not there is better said before another is trained.
+    readers = {
+        flag: open_reader(given, flag, flags[flag], run)
+        for flag in sorted(flags, key=lambda flag: flag not in given)
+    }
+    classifier = readers["classifier"].method.classifier
     wanted = GUIDE_DEFAULTS | given
     generator = torch.Generator().manual_seed(wanted["seed"])
     options = ("steps", "optimizer", "stop_at", "stay_likely")
     walk = partial(
-        descend,
+        descend_or_say,
         decode=space.decode,
-        log_probs=lambda images: reader.method.classifier(images).log_softmax(1),
+        log_probs=lambda images: classifier(images).log_softmax(1),
         log_prior=space.log_prior,
         moves=space.moves,
         generator=generator,
@@ -126,22 +133,39 @@ def guide(given: dict[str, Any]) -> None:
     )
     begin = partial(draw_starts, space, start, generator)
     if survey_asked:
-        independent = open_reader(given, "independent", INDEPENDENT, run)
         count = given.get("starts", GUIDE_DEFAULTS["starts"]["a survey"])
-        survey(space, walk, begin, count, independent, output)
+        survey(space, walk, begin, count, readers["independent"], output)
     else:
         count = given.get("starts", GUIDE_DEFAULTS["starts"]["a digit"])
         with tqdm(desc="descending", total=count, unit=" starts", leave=False, disable=None) as bar:
             digits = torch.full((count,), given["digit"])
             found = walk(begin(count), digits, tell=partial(advance, bar))
-        scene = Scene(space, reader, seen, dims, given["digit"], run_directory(given))
+        scene = Scene(
+            space, readers["classifier"], seen, dims, given["digit"], run_directory(given)
+        )
         tell_and_show(scene, found, output, probe)
+
+
+def descend_or_say(*arguments: Any, **options: Any) -> Descent:
+    """`descend`, with its failure as something that its user can mend.
+
+    Raises:
+        Problem: a loss became NaN or infinite.
+    """
+    try:
+        return descend(*arguments, **options)
+    except ValueError as error:
+        raise Problem(
+            f"{error}: try a smaller --lr or --stay-likely, or another --style"
+        ) from error
 
 
 def refuse_contradictions(given: dict[str, Any]) -> None:
     """Raise a Problem for flags that do not go together."""
     if ("digit" in given) == given.get("survey", False):
         raise Problem("name a digit by --digit, or ask all ten of many starts by --survey")
+    if given.get("starts", 1) > MOST_STARTS:
+        raise Problem(f"--starts {given['starts']:,}: take at most {MOST_STARTS:,} at once")
     if "style" in given and "start_image" in given:
         raise Problem("--style and --start-image cannot go together: each is a start")
     for flag in ("style", "start_image"):
@@ -239,16 +263,18 @@ def open_reader(given: dict[str, Any], flag: str, flags: dict[str, Any], run: Ru
         )
     if flag not in given and (there is None or not has_ended(there, {})):
         print(f"no trained classifier in {directory} yet: training it first", flush=True)
-        data = {"dataset": run.config["training"]["dataset"]}
-        data |= {k: given[k] for k in ("data_dir",) if k in given}
-        data |= {"ckpt_dir": str(directory)}
-        train_run("classifier", flags | data, CLASSIFIER_DEFAULTS)
+        asked = {"ckpt_dir": str(directory)} | {k: given[k] for k in ("data_dir",) if k in given}
+        if there is None:  # one that was begun has its own
+            asked |= flags | {"dataset": run.config["training"]["dataset"]}
+        train_run("classifier", asked, CLASSIFIER_DEFAULTS)
     reader = open_directory(directory)
     if not isinstance(reader, Reader):
         raise Problem(f"--{flag} {directory} is an autoencoder: name a run of mnist-classifier.py")
     classes = reader.config["model"]["classes"]
     if classes != CLASSES:
         raise Problem(f"--{flag} {directory} tells {classes} classes apart, not the ten digits")
+    if reader.epoch == 0:
+        raise Problem(f"--{flag} {directory} has not been trained for an epoch yet")
     return reader
 
 
@@ -321,7 +347,8 @@ def plane(path: Tensor, dims: list[int] | None) -> tuple[Tensor, tuple[str, str]
     size = path.shape[1]
     if size == 1:
         return torch.tensor([[1.0, 0.0]]), ("dimension 0", "")
-    if dims or size == 2:
+    moves = (path != path[0]).any()
+    if dims or size == 2 or not moves:
         first, second = dims or (0, 1)
         basis = torch.eye(size)[:, [first, second]]
         return basis, (f"dimension {first}", f"dimension {second}")

@@ -81,11 +81,9 @@ def train_run(method_name: str, given: dict[str, Any], defaults: dict[str, Any] 
         method, training = plan.method, plan.config["training"]
         report = Report(method.wording, method.headline, quiet=wanted["quiet"])
         report.line(header(plan))
-        patience = training.get("patience")
-        dataset = plan.dataset.hold_out() if patience else plan.dataset
         train(
             method,
-            dataset.to(device),
+            plan.dataset.to(device),
             session,
             plan.progress,
             epochs=training["epochs"],
@@ -93,7 +91,7 @@ def train_run(method_name: str, given: dict[str, Any], defaults: dict[str, Any] 
             seed=plan.config["model"]["seed"],
             log_every=wanted["log_every"],
             save_every=wanted["save_every"],
-            patience=patience,
+            patience=training.get("patience"),
             report=report,
         )
     report.line(f"Done: {session.directory} is trained to epoch {plan.progress.epoch}.")
@@ -119,6 +117,8 @@ def continued(
         )
     where = f"epoch {progress.epoch + 1}, batch {progress.step + 1}"
     note = f"continuing {session.directory} from {where}"
+    if config["training"].get("patience"):
+        dataset = dataset.hold_out()
     return Plan(method, dataset, config, progress, note)
 
 
@@ -152,13 +152,15 @@ def fresh(
             f"mnist-{theirs['method']}.py trained to epoch {parent.epoch}, now in "
             f"{session.directory / theirs['method']}; the rest starts fresh"
         )
-    steps_per_epoch(dataset, wanted["batch_size"])  # or complain before anything is written
     if wanted["deterministic"]:
         be_deterministic()
     method = METHODS[method_name](**model).to(device)
     if parent:
         parent.load_weights(method, strict=False)
     config = describe(method, dataset, wanted)
+    if wanted["patience"]:
+        dataset = dataset.hold_out()
+    steps_per_epoch(dataset, wanted["batch_size"])  # or complain before anything is written
     return Plan(method, dataset, config, Progress(), note, parent)
 
 
@@ -304,13 +306,14 @@ def header(plan: Plan) -> str:
     """What is about to be trained, in a few lines."""
     method, dataset = plan.method, plan.dataset
     model, training = plan.config["model"], plan.config["training"]
+    held_out = f", {len(dataset.held_out):,} held out" if dataset.held_out else ""
     weights = sum(p.numel() for p in method.parameters())
     threads = f", {torch.get_num_threads()} threads" if method.device.type == "cpu" else ""
     return (
         f"mnist-style {__version__}: {method.name.upper()}, {method.summary()}; "
         f"{weights:,} weights\n"
         f"data: {dataset.name} from {dataset.source}, {len(dataset.train):,} training and "
-        f"{len(dataset.test):,} test images\n"
+        f"{len(dataset.test):,} test images{held_out}\n"
         f"epochs: {training['epochs']}, batch size {training['batch_size']}, "
         f"learning rate {model['lr']}, seed {model['seed']}; "
         f"{method.device.type}{threads}, {model['precision']}\n"

@@ -173,9 +173,10 @@ def look_at(
 
 
 def waited(rows: list[dict[str, float]], headline: str) -> int:
-    """Epochs since the best one, by the images held out.
+    """Epochs since the best one, by the images held out: early stopping goes by it.
 
-    Early stopping as Prechelt 1998 describes it (Neural Networks: Tricks of the Trade, chapter 2).
+    The weights of the last epoch are kept, not those of the best: the learning rate falls towards
+    the end, and what is stopped early has been at its best for a while.
     """
     values = [row[f"held_out_{headline}"] for row in rows]
     return len(values) - 1 - values.index(min(values)) if values else 0

@@ -73,9 +73,9 @@ def small(name, **changes):
 def save_run(directory, name, model, progress=None):
     """A run of these networks, with their first weights, on the bundled images."""
     method = METHODS[name](**model)
-    with torch.no_grad():  # so that styles have the prior's spread
-        for batch in bundled().train.batches(40):
-            if name != "classifier":
+    if name != "classifier":
+        with torch.no_grad():  # so that styles have the prior's spread
+            for batch in bundled().train.batches(40):
                 method.encoder(*batch)
     training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256}
     config = {"method": name, "model": method.config, "training": TRAINING | training}

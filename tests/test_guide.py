@@ -10,9 +10,11 @@ from conftest import assert_refused, bundled, one_line, save_run
 from PIL import Image
 
 import mnist
-from mnist import cli, tools
+from mnist import cli, guide, tools
+from mnist.checkpoint import Progress
 from mnist.errors import Problem
 from mnist.launch import train_run
+from mnist.session import Session
 
 GUIDE, CLASSIFIER = "guide.py", "mnist-classifier.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
@@ -169,21 +171,76 @@ def test_a_survey_counts_what_it_says(here, tmp_path):
     # Here the independent classifier is the guiding one: it must agree wherever it was convinced.
     assert (digits["agreement"] >= digits["converged"]).all()
     assert overall["converged"] > 0.5
+    assert overall["distance"] > 0.5
     assert f"{overall['converged']:.2%}" in done.stdout
     with Image.open(tmp_path / "mnist3.ckpt" / "survey.png") as sheet:
         assert sheet.height > 10 * 56
 
 
+def test_it_is_the_independent_classifier_that_agrees(here, tmp_path):
+    """One that reads a 3 in everything."""
+    stubborn = save_run(
+        *(tmp_path / "three", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1}),
+        Progress(epoch=1, rows=[{"epoch": 1, "test_accuracy": 0.1}]),
+    )
+    with torch.no_grad():
+        for weights in stubborn.parameters():
+            weights.zero_()
+        stubborn.classifier.network[-1].bias[3] = 1
+    session = Session(tmp_path / "three")
+    with session:
+        session.lock()
+        session.start(session.newest().config, [{"epoch": 1, "test_accuracy": 0.1}])
+        session.save(stubborn, Progress(1, 0, 5, [{"epoch": 1, "test_accuracy": 0.1}]))
+    done = here(GUIDE, "--survey", "--starts", 3, "--steps", 5, "--independent", "three")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "mnist3.ckpt" / "survey.csv")
+    assert table["agreement"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, pytest.approx(0.1)]
+
+
+def test_a_landscape_is_a_map(trained):
+    """The probability at a place of it, first number across and second up, decoded by itself."""
+    run, reader = (mnist.load(trained / name) for name in ("plain2.ckpt", "mnist-classifier.ckpt"))
+    scene = guide.Scene(guide.Space(run, "both"), reader, None, None, 7, trained)
+    x, y, there = guide.landscape(scene, torch.zeros(2), 2.5)
+    assert (x[0], x[-1], y[0], y[-1]) == (-2.5, 2.5, -2.5, 2.5)
+    for column, row in [(10, 60), (70, 5), (40, 40)]:
+        image = run.decode(torch.tensor([[x[column], y[row]]]))
+        chance = reader.log_probs(image)[0, 7].exp().item()
+        assert there[row, column] == pytest.approx(chance, rel=1e-3, abs=1e-7)
+
+
+def test_directions_of_a_way():
+    generator = torch.Generator().manual_seed(0)
+    path = torch.randn(30, 5, generator=generator) * torch.tensor([0.1, 3.0, 0.1, 1.0, 0.1])
+    basis, _ = guide.plane(path, None)
+    assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-5)
+    assert basis[1, 0].abs() > 0.99
+    assert basis[3, 1].abs() > 0.98
+    still, names = guide.plane(torch.ones(30, 5), None)
+    assert torch.equal(still, torch.eye(5)[:, :2])
+    assert names == ("dimension 0", "dimension 1")
+    assert guide.plane(path, [4, 2])[1] == ("dimension 4", "dimension 2")
+
+
 def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, monkeypatch):
     monkeypatch.setitem(cli.CLASSIFIER_DEFAULTS, "epochs", {"mnist-5k": 1})
+    monkeypatch.setitem(guide.INDEPENDENT, "epochs", 1)
     shutil.rmtree(tmp_path / "mnist-classifier.ckpt")
+    typo = here(GUIDE, "--survey", "--independent", "typo")
+    assert_refused(typo, "no trained classifier in typo")  # before a minute is spent on the other
     done = here(GUIDE, "--digit", 5, "--steps", 1)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[0] == "no trained classifier in mnist-classifier.ckpt yet: training it first"
     assert "CLASSIFIER, a convolutional network" in said[1]
     assert mnist.load("mnist-classifier.ckpt").config["training"]["dataset"] == "mnist-5k"
-    again = here(GUIDE, "--digit", 5, "--steps", 1)
+    done = here(GUIDE, "--survey", "--starts", 2, "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0].startswith("no trained classifier in mnist-classifier-independent.ckpt yet")
+    assert "a perceptron of 3 layers" in said[1]
+    again = here(GUIDE, "--survey", "--starts", 2, "--steps", 1)
     assert "training" not in again.stdout
 
 
@@ -206,6 +263,12 @@ def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, mon
         (("--digit", 1, "--classifier", "mnist3.ckpt"), "mnist3.ckpt is an autoencoder"),
         (("--digit", 1, "--classifier", "twelve"), "twelve tells 12 classes apart"),
         (("--digit", 1, "--ckpt-dir", "mnist-classifier.ckpt"), "is a classifier, which has no"),
+        (
+            ("--digit", 1, "--classifier", "untrained"),
+            "untrained has not been trained for an epoch",
+        ),
+        (("--digit", 1, "--style", "1e20,0,0"), "NaN or infinite at step 0: try a smaller --lr or"),
+        (("--survey", "--starts", 10_001), "--starts 10,001: take at most 10,000"),
         (("--digit", 1, "--free", "style"), "add --from-digit"),
         (("--digit", 1, "--stop-at", 1), "--stop-at: '1' is not a number of at least 0.1"),
         (("--digit", 1, "--stay-likely", -1), "--stay-likely"),
@@ -222,6 +285,7 @@ def test_bad_input_to_guide(here, tmp_path, monkeypatch, flags, says):
     which = shutil.which
     monkeypatch.setattr("shutil.which", lambda name: which(name) if name != "ffmpeg" else None)
     save_run(tmp_path / "twelve", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1, "classes": 12})
+    save_run(tmp_path / "untrained", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     done = here(GUIDE, *flags, size=None if "--ckpt-dir" in flags else 3)
     if "cannot write" not in says:
@@ -299,11 +363,18 @@ def test_early_stopping_goes_by_images_held_out(run_here, tmp_path):
     assert losses.idxmin() == len(rows) - 3
     assert f"[Epoch {len(rows)}] Stopping early: no better for 2 epochs." in done.stdout
     assert "  held out: loss=" in done.stdout
+    assert "3,666 training and 1,000 test images, 334 held out" in done.stdout
     again = run_here(CLASSIFIER)
     assert f"already trained to epoch {len(rows)}; give a larger --patience" in again.stdout
     more = run_here(CLASSIFIER, "--patience", 3)
     assert f"from epoch {len(rows) + 1}" in more.stdout
     assert len(pd.read_csv(tmp_path / "mnist-classifier.ckpt" / "metrics.csv")) > len(rows)
+
+
+def test_a_batch_must_fit_what_is_left_to_train_on(run_here, tmp_path):
+    done = run_here(CLASSIFIER, "--dataset", "mnist-5k", "--batch-size", 3700, "--patience", 1)
+    assert_refused(done, "a batch of 3,700 is more than the 3,666 training images")
+    assert not (tmp_path / "mnist-classifier.ckpt").exists()
 
 
 def test_what_is_held_out_is_not_trained_on():

@@ -12,6 +12,7 @@ import pytest
 from conftest import SMALL, SMALL_MODELS, command, environment, save_run
 from PIL import Image
 
+from mnist.checkpoint import Progress
 from mnist.display import Probe
 from mnist.encoder_vis import Look, measure, sample, scatter
 from mnist.tools import open_run
@@ -240,7 +241,8 @@ def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script, flags):
     if screen is None or not shutil.which("xwininfo"):
         pytest.skip("asks an X server for its windows: needs Xvfb, Qt's X libraries and xwininfo")
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
-    save_run(tmp_path / "c.ckpt", "classifier", SMALL_MODELS["classifier"])
+    epoch = Progress(epoch=1, rows=[{"epoch": 1}])
+    save_run(tmp_path / "c.ckpt", "classifier", SMALL_MODELS["classifier"], epoch)
     with subprocess.Popen(
         command(script, "--feature-size", 3, *flags),
         cwd=tmp_path,
