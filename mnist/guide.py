@@ -32,6 +32,7 @@ SHARP = 3.0  # so that a random mixture is of a few digits: the decoder knows th
 SURE = 2.0  # in a point's numbers of a digit that the decoder is told with near certainty
 CERTAIN = 10.0  # with certainty
 MOST_STARTS = 10_000  # which take some 3 GB
+PART = 200  # images that are classified at once: a third faster than a thousand
 SEEN = 1000  # test images in the plane
 LANDSCAPE = 80  # points to a side of a map of the digit's probability
 MOST_FRAMES = 100
@@ -124,7 +125,7 @@ def guide(given: dict[str, Any]) -> None:
     walk = partial(
         descend_or_say,
         decode=space.decode,
-        log_probs=lambda images: classifier(images).log_softmax(1),
+        log_probs=partial(in_parts, classifier),
         log_prior=space.log_prior,
         moves=space.moves,
         generator=generator,
@@ -144,6 +145,11 @@ def guide(given: dict[str, Any]) -> None:
             space, readers["classifier"], seen, dims, given["digit"], run_directory(given)
         )
         tell_and_show(scene, found, output, probe)
+
+
+def in_parts(classifier: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Log-probabilities [B, 10], of as many images at once as fit into a processor's cache."""
+    return torch.cat([classifier(some) for some in images.split(PART)]).log_softmax(1)
 
 
 def descend_or_say(*arguments: Any, **options: Any) -> Descent:
