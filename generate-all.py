@@ -6,7 +6,7 @@ example: ./generate-all.py --feature-size 4
          ./generate-all.py --count 10000 --output data.npz
 """
 
-from mnist.cli import Parser, main, numbers, tool_parser, whole_number
+from mnist.cli import Parser, main, numbers, positive_number, tool_parser, whole_number
 
 
 def parser() -> Parser:
@@ -25,6 +25,13 @@ def parser() -> Parser:
         "styles on the way from A to B, each a style or a test image such as test17",
         nargs=3,
         metavar=("A", "B", "STEPS"),
+    )
+    add(
+        "--sharpness",
+        "1 for the mean of what a style may stand for, more for black and white (default: the "
+        "run's own, at which digits look as real ones do)",
+        type=positive_number,
+        metavar="K",
     )
     return parser
 

@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 import mnist  # noqa: E402
 from mnist import metrics  # noqa: E402
 from mnist.cli import DEFAULTS  # noqa: E402
-from mnist.data import Dataset, Digits, load_dataset  # noqa: E402
+from mnist.data import CLASSES, Dataset, load_dataset  # noqa: E402
+from mnist.evaluate import decoded, encode, share_read  # noqa: E402
 from mnist.methods import METHODS  # noqa: E402
 from mnist.run import Run  # noqa: E402
 
@@ -43,16 +44,6 @@ COLUMNS = {  # in a run's numbers -> in the table
 }
 
 
-def encode(run: Run, digits: Digits) -> torch.Tensor:
-    """The styles of all images, [N, feature size]."""
-    return torch.cat(
-        [
-            run.encode(*digits.batch(slice(start, start + 1000)))
-            for start in range(0, len(digits), 1000)
-        ]
-    )
-
-
 def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
     """The numbers of a run; see `explain` for what they mean."""
     reader, accuracy = judge()
@@ -61,6 +52,7 @@ def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
     rebuilt = run.decode(test, images.labels)
     std = test.std(0) / run.prior.std
     drawn = run.prior.sample(DECODINGS, torch.Generator().manual_seed(0))
+    digits = torch.arange(DECODINGS) % CLASSES
     return {
         "mse": torch.nn.functional.mse_loss(rebuilt, images.images).item(),
         "ks_test": metrics.ks_distance(test, run.prior.cdf).max().item(),
@@ -70,7 +62,7 @@ def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
         "leakage": metrics.probe_accuracy(
             train.numpy(), dataset.train.labels.numpy(), test.numpy(), images.labels.numpy()
         ),
-        "agreement": metrics.label_agreement(run.decode, reader.log_probs, drawn),
+        "agreement": share_read(reader.log_probs, decoded(run.decode, drawn, digits)),
         "judge_accuracy": accuracy,
     }
 

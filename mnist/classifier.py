@@ -8,6 +8,7 @@ from mnist.data import CLASSES, SIDE
 from mnist.layers import mlp
 
 WIDTH = 1024  # of a perceptron's hidden layers
+PLACES = 7 * 7  # at which the last convolution looks
 
 
 class Classifier(nn.Module):
@@ -22,17 +23,26 @@ class Classifier(nn.Module):
 
     def __init__(self, layers: int | None = None, classes: int = CLASSES):
         super().__init__()
+        self.layers = layers
         if layers is None:
             self.network = nn.Sequential(
                 convolution(1, 32, 5, stride=2),  # 14×14
                 convolution(32, 64, 3, stride=2),  # 7×7
                 convolution(64, 128, 3),
                 nn.Flatten(),
-                nn.Linear(128 * 7 * 7, classes),
+                nn.Linear(128 * PLACES, classes),
             )
         else:
             sizes = [SIDE * SIDE, *[WIDTH] * (layers - 1), classes]
             self.network = nn.Sequential(nn.Flatten(), *mlp(sizes))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer sees, [B, 1024], of the convolutional network its mean over places.
+
+        images [B, 1, 28, 28] in [0, 1] -> [B, F], F being 128 for the convolutional network.
+        """
+        hidden = self.network[:-1](images).to(images.dtype)
+        return hidden if self.layers else hidden.unflatten(1, (-1, PLACES)).mean(2)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [B, 1, 28, 28] in [0, 1] -> logits [B, classes]."""

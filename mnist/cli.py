@@ -71,6 +71,8 @@ GUIDE_DEFAULTS = DEFAULTS | {
     "stop_at": 0.99,
     "stay_likely": 0.3,
 }
+# Those of evaluate.py.
+EVALUATE_DEFAULTS = DEFAULTS | {"judge": CLASSIFIER_DEFAULTS["ckpt_dir"]}
 
 
 class Parser(argparse.ArgumentParser):
@@ -167,17 +169,19 @@ def training_parser(doc: str, defaults: dict[str, Any]) -> Parser:
 
 def tool_parser(
     doc: str,
-    output: str,
+    output: str | None,
     defaults: dict[str, Any] = DEFAULTS,
     exit_codes: str = TOOL_EXIT_CODES,
+    several: bool = False,
 ) -> Parser:
     """The flags that all tools on a trained run share.
 
     Args:
         doc: the script's docstring.
-        output: what its `--output` may be, and what happens without it.
+        output: what its `--output` may be, and what happens without it; None if it has none.
         defaults: of its flags.
         exit_codes: what its exit codes mean.
+        several: whether it takes more than one run.
     """
     parser = Parser(doc, exit_codes, defaults)
     add = parser.flag
@@ -187,12 +191,16 @@ def tool_parser(
         type=whole_number(1),
         metavar="N",
     )
-    add("--ckpt-dir", "directory of the run, if of another name", metavar="DIR")
+    if several:
+        add("--ckpt-dir", "directories of runs, if of another name", nargs="+", metavar="DIR")
+    else:
+        add("--ckpt-dir", "directory of the run, if of another name", metavar="DIR")
     add(
         "--data-dir", "where MNIST's files are (default: $MNIST_DATA_DIR, then ./data)", metavar="D"
     )
     add("--seed", "of what is drawn or chosen", type=whole_number(0), metavar="S")
-    add("--output", output, metavar="FILE")
+    if output:
+        add("--output", output, metavar="FILE")
     return parser
 
 

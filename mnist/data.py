@@ -70,6 +70,10 @@ class Digits:
         images = self.images[indices].unsqueeze(1).to(torch.float32).div_(255)
         return Batch(images, self.labels[indices])
 
+    def some(self, chosen: Tensor | slice) -> Digits:
+        """The chosen digits, by themselves."""
+        return Digits(self.images[chosen], self.labels[chosen])
+
     def batches(self, size: int = 1000) -> Iterator[Batch]:
         """All digits in turn, as many at once as is good for looking at them."""
         for start in range(0, len(self), size):
@@ -103,10 +107,7 @@ class Dataset:
         To decide by them when to stop: decided by the test images, these would be no test.
         """
         kept = torch.arange(len(self.train)) % HELD_OUT_OF != 0
-        kept, held_out = (
-            Digits(self.train.images[which], self.train.labels[which]) for which in (kept, ~kept)
-        )
-        return replace(self, train=kept, held_out=held_out)
+        return replace(self, train=self.train.some(kept), held_out=self.train.some(~kept))
 
     @property
     def sha256(self) -> str:
@@ -117,6 +118,11 @@ class Dataset:
                 digest.update(str(tuple(tensor.shape)).encode())
                 digest.update(tensor.contiguous().cpu().numpy())
         return digest.hexdigest()
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images as `Digits` has them: float [B, 1, 28, 28] in [0, 1] -> uint8 [B, 28, 28]."""
+    return images.mul(255).round().to(torch.uint8).squeeze(1)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:

@@ -61,7 +61,7 @@ def generate_all(given: dict[str, Any]) -> None:
             f"{run_directory(given)} was trained with --no-labels: it cannot be asked for a digit"
         )
     rows = choose(run, given)
-    generated = run.generate(rows.styles)
+    generated = run.generate(rows.styles, sharpness=given.get("sharpness"))
     if kind_of(output) == ".png":
         png = draw(rows, generated)
         show(given, "generate-all", output, probe, lambda _: png, partial(open_window, png))

@@ -14,16 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist import animation, pictures, plotting
-from mnist.cli import CLASSIFIER_DEFAULTS, GUIDE_DEFAULTS, run_directory
+from mnist.cli import GUIDE_DEFAULTS, run_directory
 from mnist.data import CLASSES
 from mnist.display import Probe
 from mnist.errors import Problem
 from mnist.latent.guidance import ROUND, Descent, descend
-from mnist.launch import has_ended, train_run
 from mnist.pictures import Section
-from mnist.run import Reader, Run, Styles
-from mnist.session import Session
-from mnist.tools import as_style, check_output, open_directory, open_run, test_image, write
+from mnist.readers import open_reader
+from mnist.run import PART, Reader, Run, Styles
+from mnist.tools import as_style, check_output, open_run, test_image, write
 
 SUFFIXES = (".gif", ".mp4", ".png")
 # The second opinion of a survey: another kind of network, and another seed.
@@ -32,7 +31,6 @@ SHARP = 3.0  # so that a random mixture is of a few digits: the decoder knows th
 SURE = 2.0  # in a point's numbers of a digit that the decoder is told with near certainty
 CERTAIN = 10.0  # with certainty
 MOST_STARTS = 10_000  # which take some 3 GB
-PART = 200  # images that are classified at once: a third faster than a thousand
 SEEN = 1000  # test images in the plane
 LANDSCAPE = 80  # points to a side of a map of the digit's probability
 MOST_FRAMES = 100
@@ -113,9 +111,10 @@ def guide(given: dict[str, Any]) -> None:
         output = run_directory(given) / ("survey.png" if survey_asked else "guide.gif")
 
     flags = {"classifier": {}} | ({"independent": INDEPENDENT} if survey_asked else {})
+    dataset = run.config["training"]["dataset"]
     # Those that were named first: one that is not there is better said before another is trained.
     readers = {
-        flag: open_reader(given, flag, flags[flag], run)
+        flag: open_reader(given, flag, GUIDE_DEFAULTS[flag], dataset, flags[flag])
         for flag in sorted(flags, key=lambda flag: flag not in given)
     }
     classifier = readers["classifier"].method.classifier
@@ -246,42 +245,6 @@ def check_dims(run: Run, given: dict[str, Any]) -> list[int] | None:
             f"--dims {','.join(map(str, dims))}: name two different ones of 0 to {size - 1}"
         )
     return dims
-
-
-def open_reader(given: dict[str, Any], flag: str, flags: dict[str, Any], run: Run) -> Reader:
-    """The classifier that a flag names, or the usual one, trained first where it is not yet.
-
-    Args:
-        given: the flags that were given.
-        flag: which of them names it.
-        flags: of mnist-classifier.py that make the usual one.
-        run: whose data set it is trained on.
-
-    Raises:
-        Problem: there is none in the directory that was named, or no classifier of digits.
-    """
-    directory = Path((GUIDE_DEFAULTS | given)[flag])
-    there = Session(directory).newest()
-    if there is None and flag in given:
-        raise Problem(
-            f"no trained classifier in {directory}: train one by ./mnist-classifier.py "
-            f"--ckpt-dir {directory}, or leave --{flag} out"
-        )
-    if flag not in given and (there is None or not has_ended(there, {})):
-        print(f"no trained classifier in {directory} yet: training it first", flush=True)
-        asked = {"ckpt_dir": str(directory)} | {k: given[k] for k in ("data_dir",) if k in given}
-        if there is None:  # one that was begun has its own
-            asked |= flags | {"dataset": run.config["training"]["dataset"]}
-        train_run("classifier", asked, CLASSIFIER_DEFAULTS)
-    reader = open_directory(directory)
-    if not isinstance(reader, Reader):
-        raise Problem(f"--{flag} {directory} is an autoencoder: name a run of mnist-classifier.py")
-    classes = reader.config["model"]["classes"]
-    if classes != CLASSES:
-        raise Problem(f"--{flag} {directory} tells {classes} classes apart, not the ten digits")
-    if reader.epoch == 0:
-        raise Problem(f"--{flag} {directory} has not been trained for an epoch yet")
-    return reader
 
 
 # --- one descent --------------------------------------------------------------------------------

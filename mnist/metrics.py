@@ -8,8 +8,47 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 NEIGHBOURS = 25  # that read a digit off a style
+MANIFOLD_NEIGHBOURS = 3  # that span what counts as real: Kynkäänniemi et al. recommend it
+PROJECTIONS = 200  # directions of a sliced distance
+PART = 1000  # of a set that is compared with all of another at once
+
+
+# --- reconstruction -----------------------------------------------------------------------------
+
+
+def ssim(images: Tensor, others: Tensor) -> Tensor:
+    """Structural similarity of pairs of images: [B, 1, H, W] in [0, 1] -> [B], 1 being the same.
+
+    Wang, Bovik, Sheikh & Simoncelli 2004, eq. 13, with the constants of its section III.C: a
+    Gaussian window of 11×11 pixels and σ = 1.5, K₁ = 0.01, K₂ = 0.03; the mean over all places
+    where the window fits into the image.
+
+    Raises:
+        ValueError: images of another size, or smaller than the window.
+    """
+    size, sigma, c1, c2 = 11, 1.5, 0.01**2, 0.03**2
+    if images.shape != others.shape or min(images.shape[-2:]) < size:
+        raise ValueError(f"images {list(images.shape)} and {list(others.shape)}: no such pairs")
+    ticks = torch.arange(size, device=images.device, dtype=images.dtype) - size // 2
+    window = torch.exp(-(ticks**2) / (2 * sigma**2))
+    window /= window.sum()
+
+    def local_mean(values: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(values, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+
+    mean, other_mean = local_mean(images), local_mean(others)
+    variance = local_mean(images**2) - mean**2
+    other_variance = local_mean(others**2) - other_mean**2
+    covariance = local_mean(images * others) - mean * other_mean
+    luminance = (2 * mean * other_mean + c1) / (mean**2 + other_mean**2 + c1)
+    structure = (2 * covariance + c2) / (variance + other_variance + c2)
+    return (luminance * structure).flatten(1).mean(1)
+
+
+# --- how far a sample is from its distribution ----------------------------------------------------
 
 
 def ks_distance(style: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:
@@ -23,6 +62,90 @@ def ks_distance(style: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:
     count = len(style)
     below = torch.arange(count, device=style.device, dtype=torch.float64).unsqueeze(1) / count
     return torch.maximum(expected - below, below + 1 / count - expected).amax(0)
+
+
+def ks_distance_by_digit(style: Tensor, labels: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:
+    """The same for the styles of each digit that there is: [B, N], int64 [B] -> float64 [D, N]."""
+    return torch.stack([ks_distance(style[labels == digit], cdf) for digit in labels.unique()])
+
+
+def sliced_wasserstein(sample: Tensor, other: Tensor, generator: torch.Generator) -> float:
+    """Sliced Wasserstein-2 distance of two samples of equal size, in their units.
+
+    √ E over directions θ of W₂²(θᵀx, θᵀy), in one dimension the mean squared difference of the
+    sorted numbers (Bonneel, Rabin, Peyré & Pfister 2015, section 3); by `PROJECTIONS` directions.
+
+    Args:
+        sample, other: [B, N].
+        generator: draws the directions.
+
+    Raises:
+        ValueError: the samples are not of one shape.
+    """
+    if sample.shape != other.shape:
+        raise ValueError(f"samples {list(sample.shape)} and {list(other.shape)} differ in shape")
+    directions = torch.randn(PROJECTIONS, sample.shape[1], generator=generator, dtype=torch.float64)
+    directions /= directions.norm(dim=1, keepdim=True)
+    total = 0.0
+    for some in directions.to(sample.device).split(20):
+        ordered, other_ordered = ((s.double() @ some.T).sort(0).values for s in (sample, other))
+        total += (ordered - other_ordered).square().mean(0).sum().item()
+    return (total / PROJECTIONS) ** 0.5
+
+
+def squared_mmd(sample: Tensor, other: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """Maximum mean discrepancy of two samples, squared: the unbiased estimate, near 0 or below it
+    where both come from one distribution.
+
+    Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012, eq. 3, in float64:
+    mean of k(x, x') + mean of k(y, y'), pairs of one and the same left out, - 2 mean of k(x, y).
+
+    Args:
+        sample, other: [A, N] and [B, N].
+        kernel: [C, N], [D, N] -> [C, D].
+    """
+    x, y = sample.double(), other.double()
+
+    def mean(first: Tensor, second: Tensor, without_diagonal: bool) -> float:
+        total = sum(kernel(some, second).sum().item() for some in first.split(PART))
+        if not without_diagonal:
+            return total / (len(first) * len(second))
+        total -= sum(kernel(some, some).diagonal().sum().item() for some in first.split(PART))
+        return total / (len(first) * (len(first) - 1))
+
+    return mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
+
+
+def rbf(scale: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """The Gaussian kernel exp(-‖x - y‖² / (2 scale²))."""
+    return lambda x, y: torch.exp(-torch.cdist(x, y).square() / (2 * scale**2))
+
+
+def cubic(x: Tensor, y: Tensor) -> Tensor:
+    """The kernel (xᵀy / N + 1)³: the KID's (Bińkowski et al. 2018, arXiv 1801.01401)."""
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def frechet_distance(sample: Tensor, other: Tensor) -> float:
+    """Squared Fréchet distance of the Gaussians that have two samples' means and covariances.
+
+    ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) (Dowson & Landau 1982), in float64; in the features of an
+    Inception network it is the FID of Heusel et al. 2017 (arXiv 1706.08500, eq. 6).
+
+    Args:
+        sample, other: features [A, N] and [B, N].
+    """
+    x, y = sample.double(), other.double()
+    covariance, other_covariance = torch.cov(x.T), torch.cov(y.T)
+    # tr (Σ₁ Σ₂)^½ = tr (R Σ₂ R)^½ with R = Σ₁^½, which is symmetric: its eigenvalues are real.
+    values, vectors = torch.linalg.eigh(covariance)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    trace = torch.linalg.eigvalsh(root @ other_covariance @ root).clamp(min=0).sqrt().sum()
+    shift = (x.mean(0) - y.mean(0)).square().sum()
+    return (shift + covariance.trace() + other_covariance.trace() - 2 * trace).item()
+
+
+# --- what a style says of the digit ---------------------------------------------------------------
 
 
 def probe_accuracy(
@@ -55,6 +178,19 @@ def probe_accuracy(
     return float((probe.predict(test_styles) == test_labels).mean())
 
 
+def logistic_accuracy(
+    train_styles: np.ndarray,
+    train_labels: np.ndarray,
+    test_styles: np.ndarray,
+    test_labels: np.ndarray,
+) -> float:
+    """The same by multinomial logistic regression, which sees straight borders only."""
+    from sklearn.linear_model import LogisticRegression  # late: a second to import
+
+    probe = LogisticRegression(max_iter=1000).fit(train_styles, train_labels)
+    return float((probe.predict(test_styles) == test_labels).mean())
+
+
 def knn_accuracy(
     styles: Tensor, labels: Tensor, other_styles: Tensor, other_labels: Tensor, k: int = NEIGHBOURS
 ) -> float:
@@ -67,9 +203,9 @@ def knn_accuracy(
         labels, other_labels: their digits, int64.
     """
     right = 0
-    for some, digits in zip(other_styles.split(1000), other_labels.split(1000), strict=True):
+    for some, digits in zip(other_styles.split(PART), other_labels.split(PART), strict=True):
         nearest = torch.cdist(some, styles).topk(k, largest=False).indices
-        votes = torch.nn.functional.one_hot(labels[nearest]).sum(1)
+        votes = F.one_hot(labels[nearest]).sum(1)
         right += (votes.argmax(1) == digits).sum().item()
     return right / len(other_styles)
 
@@ -79,20 +215,37 @@ def chance(labels: np.ndarray) -> float:
     return float(np.bincount(labels).max() / len(labels))
 
 
-def label_agreement(
-    decode: Callable[[Tensor, Tensor], Tensor],
-    judge: Callable[[Tensor], Tensor],
-    styles: Tensor,
-) -> float:
-    """Share of decodings that a classifier reads as the digit that was asked for.
+# --- what is generated ---------------------------------------------------------------------------
+
+
+def nearest(sample: Tensor, others: Tensor, k: int = 1) -> Tensor:
+    """Distance of each point to its k-th nearest of others: [A, N], [B, N] -> [A].
+
+    Over the same set a point is its own first neighbour.
+    """
+    parts = (torch.cdist(some, others) for some in sample.split(PART))
+    return torch.cat([part.kthvalue(k, dim=1).values for part in parts])
+
+
+def precision_recall(
+    real: Tensor, generated: Tensor, k: int = MANIFOLD_NEIGHBOURS
+) -> tuple[float, float]:
+    """How much of what is generated looks real, and how much of what is real is generated.
+
+    Kynkäänniemi et al. 2019 (arXiv 1904.06991, eq. 1 and 2): a set's manifold is the union of the
+    balls about its points that reach to their k-th neighbours; precision is the share of generated
+    points in the real manifold, recall the share of real ones in the generated.
 
     Args:
-        decode: style [B, N], digit int64 [B] -> images [B, 1, 28, 28].
-        judge: images -> logits [B, 10]. It must not have had a part in training.
-        styles: [B, N]; the i-th is decoded as digit i mod 10.
+        real, generated: features [A, N] and [B, N].
     """
-    digits = torch.arange(len(styles), device=styles.device) % 10
-    right = 0
-    for some_styles, some_digits in zip(styles.split(1000), digits.split(1000), strict=True):
-        right += (judge(decode(some_styles, some_digits)).argmax(1) == some_digits).sum().item()
-    return right / len(styles)
+
+    def share_within(points: Tensor, manifold: Tensor) -> float:
+        radii = nearest(manifold, manifold, k + 1)
+        inside = sum(
+            (torch.cdist(some, manifold) <= radii).any(1).sum().item()
+            for some in points.split(PART)
+        )
+        return inside / len(points)
+
+    return share_within(generated, real), share_within(real, generated)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mnist.checkpoint import Checkpoint
-from mnist.data import CLASSES, SIDE, Digits, load_same_dataset
+from mnist.data import CLASSES, SIDE, Digits, load_same_dataset, to_bytes
+from mnist.decoder import sharpen
 from mnist.errors import Problem
 from mnist.methods import METHODS
 from mnist.methods.autoencoder import Autoencoder
@@ -18,6 +19,7 @@ from mnist.prior import Gaussian
 from mnist.session import Session
 
 BATCH = 2000  # images that are encoded or decoded at once
+PART = 200  # images that are classified at once: more do not fit into a processor's cache
 
 
 class Styles(NamedTuple):
@@ -85,6 +87,7 @@ class Run(Trained):
     Attributes (besides those of `Trained`, its `config["model"]` having feature_size, labels and
     prior_std):
         prior: what styles are distributed like: `sample(count)`, `log_prob(style)`, `cdf(style)`.
+        sharpness: of decodings that are as black and white as real images, as its last epoch saw.
         method: the networks themselves, `method.encoder` and `method.decoder`, for whoever wants
             gradients; the decoder returns logits.
     """
@@ -92,6 +95,8 @@ class Run(Trained):
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu"):
         super().__init__(checkpoint, device)
         self.prior: Gaussian = self.method.prior
+        # Runs of version 0.3 and before did not fit it.
+        self.sharpness: float = self.numbers.get("train_sharpness", 1.0)
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -111,12 +116,17 @@ class Run(Trained):
         return self.method.encoder(images.to(self.device), self.check_labels(labels, len(images)))
 
     @torch.no_grad()
-    def decode(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
+    def decode(
+        self, style: Tensor, labels: Tensor | None = None, *, sharpness: float = 1.0
+    ) -> Tensor:
         """The image of each style, written as each digit.
 
         Args:
             style: float32 [B, N].
             labels: digits to write, int64 [B], 0 to 9. A run trained with --no-labels needs none.
+            sharpness: what multiplies the logits of the pixels. At 1 the image is the mean of all
+                that the style may stand for, nearest to the original and blurred; at
+                `run.sharpness` it looks like one of them.
 
         Returns:
             float32 [B, 1, 28, 28] in [0, 1], 1 being ink.
@@ -128,7 +138,7 @@ class Run(Trained):
         if not torch.isfinite(style).all():
             raise ValueError("styles have values that are NaN or infinite")
         labels = self.check_labels(labels, len(style))
-        return self.method.decoder(style.to(self.device), labels).sigmoid()
+        return sharpen(self.method.decoder(style.to(self.device), labels), sharpness)
 
     def styles(
         self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike | None = None
@@ -153,7 +163,12 @@ class Run(Trained):
         return Styles(index.numpy(), digits.labels[index].numpy(), styles.cpu().numpy())
 
     def generate(
-        self, styles: Tensor | np.ndarray | None = None, *, count: int = 1, seed: int = 0
+        self,
+        styles: Tensor | np.ndarray | None = None,
+        *,
+        count: int = 1,
+        seed: int = 0,
+        sharpness: float | None = None,
     ) -> Generated:
         """All ten digits in each of some styles.
 
@@ -161,6 +176,7 @@ class Run(Trained):
             styles: float32 [K, N]. Without it `count` of them are drawn from the prior.
             count: K, where they are drawn.
             seed: of drawing them.
+            sharpness: as for `decode`; None for the run's own.
 
         Returns:
             10 K images: digits 0 to 9 in the first style, then in the second, and so on.
@@ -174,8 +190,9 @@ class Run(Trained):
             styles = self.prior.sample(count, torch.Generator().manual_seed(seed))
         each = torch.as_tensor(styles).repeat_interleave(CLASSES, 0)
         digits = torch.arange(CLASSES).repeat(len(each) // CLASSES)
+        sharpness = self.sharpness if sharpness is None else sharpness
         images = [
-            self.decode(some, labels).mul(255).round().to(torch.uint8).squeeze(1).cpu()
+            to_bytes(self.decode(some, labels, sharpness=sharpness)).cpu()
             for some, labels in zip(each.split(BATCH), digits.split(BATCH), strict=True)
         ]
         return Generated(torch.cat(images).numpy(), digits.numpy(), each.detach().cpu().numpy())
@@ -220,8 +237,22 @@ class Reader(Trained):
             ValueError: another shape or type, or values outside that range.
         """
         check_images(images)
-        each = images.to(self.device).split(BATCH)
+        each = images.to(self.device).split(PART)
         return torch.cat([self.method.classifier(some) for some in each]).log_softmax(1)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """What the network's last layer reads the digits off, see `Classifier.features`.
+
+        Args:
+            images: as for `log_probs`.
+
+        Returns:
+            float32 [B, F].
+        """
+        check_images(images)
+        each = images.to(self.device).split(PART)
+        return torch.cat([self.method.classifier.features(some) for some in each])
 
     def read(self, images: Tensor) -> Tensor:
         """The likeliest digit of each image, int64 [B]; images as for `log_probs`."""

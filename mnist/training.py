@@ -116,7 +116,13 @@ def mean_numbers(progress: Progress, names: list[str], session: Session) -> dict
 
     Raises:
         Diverged: one is not, and which at what step.
+        Problem: the epoch was begun by a version that had other numbers.
     """
+    if len(progress.history[0]) != len(names):
+        raise Problem(
+            f"{session.directory} was stopped within an epoch by another version of mnist-style: "
+            "go on with that one to the epoch's end"
+        )
     history = torch.stack(progress.history).cpu()
     bad = torch.nonzero(~torch.isfinite(history).all(1))
     if len(bad):

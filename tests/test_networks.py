@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mnist import losses
-from mnist.decoder import Decoder
+from mnist.decoder import Decoder, fit_sharpness, grey_level, sharpen
 from mnist.discriminator import Discriminator
 from mnist.encoder import Encoder, Standardise
 from mnist.layers import digit_code, mlp, seeded
@@ -187,3 +187,32 @@ def test_a_players_state_goes_round():
     for each, net in ((player, network), (twin, twin_network)):
         each.update(net(torch.ones(2, 3)).square().sum())
     assert torch.equal(network.weight, twin_network.weight)
+
+
+@pytest.mark.parametrize("k", [0.5, 1.0, 1.6, 3.0, 8.0])
+def test_the_sharpness_that_was_applied_is_found(k):
+    logits = 4 * torch.randn(50, 1, 28, 28, generator=torch.Generator().manual_seed(0)) - 3
+    images = sharpen(logits, k)
+    expected = logits.double().sigmoid() ** k
+    expected /= expected + (1 - logits.double().sigmoid()) ** k
+    torch.testing.assert_close(images.double(), expected, rtol=1e-3, atol=1e-6)
+    assert fit_sharpness(logits, images).item() == pytest.approx(k, rel=0.005)
+
+
+def test_the_sharpness_of_shifted_strokes_makes_them_as_black_and_white_as_they_were():
+    """The mean over places of a bar is grey; no sharpening gives the bar back, but its contrast."""
+    ticks = torch.arange(28)
+    places = torch.arange(8, 21)[:, None]
+    bars = torch.sigmoid(3 - 2 * (ticks - places).abs()).view(-1, 1, 1, 28).expand(-1, -1, 28, -1)
+    mean = bars.mean(0, keepdim=True).expand_as(bars)
+    k = fit_sharpness(mean.logit(), bars)
+    assert 1.5 < k.item() < 20
+    sharp = sharpen(mean.logit(), k)
+    assert grey_level(mean).item() > 1.3 * grey_level(bars).item()
+    assert grey_level(sharp).item() == pytest.approx(grey_level(bars).item(), rel=0.02)
+
+
+def test_images_without_any_grey_leave_a_number():
+    logits = torch.randn(3, 1, 28, 28)
+    assert fit_sharpness(logits, torch.zeros(3, 1, 28, 28)).item() == pytest.approx(20, rel=0.01)
+    assert fit_sharpness(100 * logits, torch.full((3, 1, 28, 28), 0.5)).item() >= 1 / 20

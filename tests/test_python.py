@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, SMALL, TRAINING, environment, save_run
@@ -38,6 +39,20 @@ def test_encode_and_decode(run, tiny):
     # In evaluation mode an image's style does not depend on its neighbours.
     alone = run.encode(batch.images[:1], batch.labels[:1])
     assert torch.allclose(alone, style[:1], atol=1e-5)
+
+
+@pytest.mark.parametrize("run", [True], indirect=True)
+def test_generated_images_are_as_sharp_as_the_last_epoch_found(run):
+    assert run.sharpness == 1  # of runs of earlier versions, and of those not trained yet
+    styles = run.prior.sample(3, torch.Generator().manual_seed(0))
+    run.sharpness = 2.0
+    each, digits = styles.repeat_interleave(10, 0), torch.arange(10).repeat(3)
+    for asked, expected in ((None, 2.0), (1.5, 1.5)):
+        images = run.decode(each, digits, sharpness=expected)[:, 0]
+        generated = run.generate(styles, sharpness=asked).images
+        assert np.array_equal(generated, images.mul(255).round().to(torch.uint8).numpy())
+    logits = run.method.decoder(each, digits)
+    assert torch.equal(run.decode(each, digits, sharpness=2.0), (2 * logits).sigmoid())
 
 
 def test_decode_gives_images_not_logits(run):

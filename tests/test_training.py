@@ -107,6 +107,13 @@ def test_saving_every_few_steps_changes_nothing_and_keeps_the_newest(tmp_path, t
     assert [path.name for path in saved] == names
 
 
+def test_an_epoch_begun_by_a_version_with_other_numbers_is_not_gone_on_with(tmp_path, tiny):
+    method, session = start(tmp_path, "sae")
+    progress = Progress(step=1, history=[torch.zeros(2)])
+    with pytest.raises(Problem, match="stopped within an epoch by another version"):
+        go(method, tiny, session, progress)
+
+
 def test_usr1_saves_and_goes_on(tmp_path, tiny, method_name):
     method, straight = start(tmp_path / "straight", method_name)
     go(method, tiny, straight, Progress())

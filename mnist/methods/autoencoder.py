@@ -10,12 +10,14 @@ from torch import Tensor
 
 from mnist import losses, metrics, pictures
 from mnist.data import Batch, Digits
-from mnist.decoder import Decoder
+from mnist.decoder import Decoder, fit_sharpness
 from mnist.encoder import Encoder
 from mnist.layers import seeded
 from mnist.methods.base import Method, mean_numbers
 from mnist.player import Player
 from mnist.prior import Gaussian
+
+FITTED = 20  # images of a batch whose sharpness is fitted: the mean over an epoch is what is used
 
 
 class Autoencoder(Method):
@@ -67,6 +69,13 @@ class Autoencoder(Method):
                 numbers.append(self.judge(batch, styles[-1]))
         ks = metrics.ks_distance(torch.cat(styles).cpu(), self.prior.cdf).max().item()
         return mean_numbers(numbers, [len(style) for style in styles]) | {"ks": ks}
+
+    def of_images(self, logits: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """Numbers about what was decoded in a step: [B, 1, 28, 28] each."""
+        return {
+            "mse": losses.mse(logits, images),
+            "sharpness": fit_sharpness(logits[:FITTED], images[:FITTED]),
+        }
 
     def judge(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
         """Numbers about images not trained on, whose styles [B, N] are given."""

@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""How good this project is beside its peers: same data, size of the latent, and training time.
+
+Trains this project's AAE and SAE, and pythae's Adversarial_AE, VAE and WAE_MMD, all in one run and
+one after the other; evaluates all by the functions of evaluate.py; and prints what stands in
+docs/benchmarks.md. What is trained and measured is kept below --runs, so that an interrupted run
+goes on where it stopped. Needs the full MNIST in $MNIST_DATA_DIR, and benchmarks/requirements.txt.
+
+example: MNIST_DATA_DIR=... python benchmarks/peers.py > docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from judge import judge
+from machine import machine
+from torch import Tensor
+from torch.nn import functional as F
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import mnist  # noqa: E402
+from mnist.checkpoint import Progress  # noqa: E402
+from mnist.cli import DEFAULTS  # noqa: E402
+from mnist.data import Dataset, load_dataset  # noqa: E402
+from mnist.decoder import fit_sharpness, sharpen  # noqa: E402
+from mnist.evaluate import Subject, measure, subject_of  # noqa: E402
+from mnist.launch import train_run  # noqa: E402
+from mnist.layers import mlp, seeded  # noqa: E402
+from mnist.methods.base import Method  # noqa: E402
+from mnist.player import Player  # noqa: E402
+from mnist.prior import Gaussian  # noqa: E402
+from mnist.report import Report  # noqa: E402
+from mnist.session import Session  # noqa: E402
+from mnist.training import train  # noqa: E402
+
+PEER_BATCH = (
+    100  # pythae's own choice for MNIST, and the rate is the best of 1e-4, 3e-4, 1e-3, 3e-3
+)
+PEER_LR = 1e-3
+FITTED = 2000  # training images that a peer's sharpness is fitted to
+
+
+class Contestant(NamedTuple):
+    """Something to train and evaluate."""
+
+    name: str
+    # size, seed, epochs, folder -> what it became
+    train: Callable[[int, int, int, Path], Subject]
+
+
+# --- this project ---------------------------------------------------------------------------------
+
+
+def ours(method: str, **flags) -> Callable[[int, int, int, Path], Subject]:
+    """How a method of this project is trained: by its script's defaults, but for the epochs."""
+
+    def train(size: int, seed: int, epochs: int, folder: Path) -> Subject:
+        directory = folder / "run.ckpt"
+        given = {"dataset": "mnist", "feature_size": size, "seed": seed, "epochs": epochs}
+        train_run(method, given | flags | {"ckpt_dir": str(directory), "quiet": True}, DEFAULTS)
+        return subject_of(mnist.load(directory))
+
+    return train
+
+
+# --- pythae ---------------------------------------------------------------------------------------
+
+
+def pythae(model: str, lr: float = PEER_LR) -> Callable[[int, int, int, Path], Subject]:
+    """How a model of pythae is trained: its own networks, losses, trainer and batch size."""
+
+    def train(size: int, seed: int, epochs: int, folder: Path) -> Subject:
+        from pythae import models, trainers
+
+        logging.disable(logging.INFO)
+        with seeded(seed):
+            config = getattr(models, f"{model}Config" if model == "VAE" else f"{model}_Config")
+            network = getattr(models, model)(config(input_dim=(1, 28, 28), latent_dim=size))
+        rates = {"learning_rate": lr}
+        kind = trainers.BaseTrainer, trainers.BaseTrainerConfig
+        if model == "Adversarial_AE":
+            rates = {"autoencoder_learning_rate": lr, "discriminator_learning_rate": lr}
+            kind = trainers.AdversarialTrainer, trainers.AdversarialTrainerConfig
+        trainer, trainer_config = kind
+        train_set = load_dataset("mnist").train.batch(slice(None)).images
+        settings = trainer_config(
+            output_dir=str(folder),
+            num_epochs=epochs,
+            per_device_train_batch_size=PEER_BATCH,
+            keep_best_on_train=True,  # without data held out it knows no other end
+            seed=seed,
+            **rates,
+        )
+        from pythae.data.datasets import BaseDataset
+
+        data = BaseDataset(train_set, torch.ones(len(train_set)))
+        with contextlib.redirect_stdout(sys.stderr):
+            trainer(model=network, train_dataset=data, training_config=settings).train()
+        return subject_of_peer(network.eval(), size, train_set[:FITTED])
+
+    return train
+
+
+def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subject:
+    """A trained model of pythae, which knows no digits; its encoder's mean is taken for the style.
+
+    Its images are sharpened as this project's are, to the same end.
+    """
+
+    def encode(images: Tensor, labels: Tensor) -> Tensor:
+        return network.encoder(images).embedding
+
+    def decode(styles: Tensor, labels: Tensor) -> Tensor:
+        return network.decoder(styles).reconstruction.clamp(0, 1)
+
+    def logits(styles: Tensor) -> Tensor:
+        return decode(styles, styles).logit(eps=1e-6)
+
+    with torch.no_grad():
+        k = fit_sharpness(logits(encode(images, images)), images).item()
+    return Subject(encode, decode, lambda z, _: sharpen(logits(z), k), Gaussian(size), labels=False)
+
+
+CONTESTANTS = [
+    Contestant("this project's AAE", ours("aae")),
+    Contestant("this project's AAE, no labels", ours("aae", labels=False)),
+    Contestant("this project's SAE", ours("sae")),
+    Contestant("pythae's AAE", pythae("Adversarial_AE")),
+    Contestant("pythae's VAE", pythae("VAE")),
+    Contestant("pythae's WAE-MMD", pythae("WAE_MMD")),
+]
+
+
+# --- the same networks in both loops --------------------------------------------------------------
+
+
+class SameNetworks(Method):
+    """The networks and losses of pythae's Adversarial_AE, for this project's loop.
+
+    Layers and losses are those of pythae 0.1.2; a sigmoid and the cross-entropy after it are one
+    function here, which is the same number computed safely.
+    """
+
+    flags = Method.flags
+    wording = {"mse": ("AutoEncoder", "mse")}  # noqa: RUF012
+    headline, pictured, name = "mse", "nothing", "same"
+
+    def __init__(self, size: int, **common):
+        super().__init__(**common)
+        with seeded(self.config["seed"]):
+            self.encoder = mlp([784, 512, 2 * size])
+            self.decoder = mlp([size, 512, 784])
+            self.discriminator = mlp([size, 256, 1])
+        self.size = size
+        self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=self.config["lr"])
+        self.players["discriminator"] = Player(self.discriminator, lr=self.config["lr"])
+
+    def step(self, batch, progress):
+        pixels = batch.images.flatten(1)
+        with self.autocast():
+            mean, log_variance = self.encoder(pixels).float().chunk(2, 1)
+            noise, prior = torch.randn(2, *mean.shape, generator=self.generator)
+            style = mean + noise * (0.5 * log_variance).exp()
+            rebuilt = self.decoder(style).float().sigmoid()
+            squared = F.mse_loss(rebuilt, pixels)
+            passing = F.softplus(-self.discriminator(style).float()).mean()
+            apart = F.softplus(-self.discriminator(prior).float()).mean()
+            apart = apart + F.softplus(self.discriminator(style.detach()).float()).mean()
+        self.players["autoencoder"].update(0.5 * passing + 0.5 * 784 * squared)
+        self.players["discriminator"].update(apart)
+        return {"mse": squared.detach(), "passing": passing.detach(), "apart": apart.detach()}
+
+    def validate(self, digits):
+        pixels = digits.batch(slice(None)).images.flatten(1)
+        rebuilt = self.decoder(self.encoder(pixels)[:, : self.size]).sigmoid()
+        return {"mse": F.mse_loss(rebuilt, pixels).item()}
+
+    def picture(self, digits):
+        return b""
+
+    def summary(self):
+        return "pythae's networks"
+
+
+def seconds_by_us(size: int, epochs: int, precision: str) -> float:
+    """Seconds an epoch of pythae's AAE in this project's loop, with all that it saves and says."""
+    method = SameNetworks(size, lr=PEER_LR, seed=0, precision=precision)
+    with tempfile.TemporaryDirectory() as folder, Session(folder) as session:
+        session.start({}, [])
+        began = time.perf_counter()
+        train(
+            method,
+            load_dataset("mnist"),
+            session,
+            Progress(),
+            epochs=epochs,
+            batch_size=PEER_BATCH,
+            seed=0,
+            log_every=100,
+            report=Report(method.wording, method.headline, quiet=True),
+        )
+        return (time.perf_counter() - began) / epochs
+
+
+def seconds_by_pythae(size: int, epochs: int) -> float:
+    """The same in pythae's."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        pythae("Adversarial_AE")(size, 0, epochs, Path(folder))
+        return (time.perf_counter() - began) / epochs
+
+
+def same_networks(size: int, repeats: int, epochs: int = 3) -> str:
+    """A table of both loops over the same networks, in turn."""
+    loops = {
+        "pythae, fp32": lambda: seconds_by_pythae(size, epochs),
+        "this project, fp32": lambda: seconds_by_us(size, epochs, "fp32"),
+        "this project, bf16": lambda: seconds_by_us(size, epochs, "bf16"),
+    }
+    times = {name: [] for name in loops}
+    for _ in range(repeats):
+        for name, loop in loops.items():
+            times[name].append(loop())
+    theirs = statistics.median(times["pythae, fp32"])
+    lines = ["| loop | s an epoch (min-max) | images/s | times pythae's |", "|---|---|---|---|"]
+    for name, each in times.items():
+        median = statistics.median(each)
+        lines.append(
+            f"| {name} | {median:.2f} ({min(each):.2f}-{max(each):.2f}) | {60_000 / median:,.0f} "
+            f"| {theirs / median:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+# --- the comparison -------------------------------------------------------------------------------
+
+
+COLUMNS = {  # a number -> its title and form
+    "seconds_per_epoch": ("s an epoch", ".2f"),
+    "epochs": ("epochs", ".0f"),
+    "mse": ("test MSE", ".4f"),
+    "ssim": ("SSIM", ".3f"),
+    "frechet": ("Fréchet distance", ".3f"),
+    "frechet_mean": ("… not sharpened", ".3f"),
+    "precision": ("precision", ".1%"),
+    "recall": ("recall", ".1%"),
+    "ks_worst": ("worst KS", ".3f"),
+    "leakage_mlp": ("leakage", ".1%"),
+    "agreement": ("agreement", ".2%"),
+    "cas": ("CAS", ".2%"),
+}
+
+
+def result(
+    contestant: Contestant, size: int, seed: int, epochs: int, runs: Path, dataset: Dataset
+) -> dict[str, float | None]:
+    """What became of a contestant, trained and measured as far as that is still to do."""
+    folder = runs / f"{contestant.name.replace(' ', '-')}-{size}-{seed}"
+    kept = folder / "result.json"
+    if not kept.exists():
+        print(f"{contestant.name}, size {size}, seed {seed} ...", file=sys.stderr, flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        subject = contestant.train(size, seed, epochs, folder)
+        seconds = time.perf_counter() - began
+        numbers = {"epochs": epochs, "seconds_per_epoch": seconds / epochs, "seconds": seconds}
+        numbers |= measure(subject, dataset, judge()[0])
+        kept.write_text(json.dumps(numbers) + "\n")
+    return json.loads(kept.read_text())
+
+
+def epochs_within(contestant: Contestant, size: int, seconds: float, runs: Path) -> int:
+    """How many epochs a contestant has in so many seconds, by a trial of two."""
+    kept = runs / f"{contestant.name.replace(' ', '-')}-{size}-epochs.json"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            contestant.train(size, 0, 2, Path(folder))
+            each = (time.perf_counter() - began) / 2
+        kept.write_text(json.dumps(max(2, round(seconds / each))))
+    return json.loads(kept.read_text())
+
+
+def row(title: str, found: list[dict[str, float | None]]) -> str:
+    """A line of the table: means of several seeds, and their standard deviation."""
+    cells = []
+    for name, (_, form) in COLUMNS.items():
+        values = [each[name] for each in found]
+        if None in values:
+            cells.append("-")
+            continue
+        mean = statistics.mean(values)
+        spread = statistics.stdev(values) if len(values) > 1 and name != "epochs" else 0
+        cells.append(format(mean, form) + (f" ± {spread:{form}}" if spread else ""))
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--feature-sizes", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--alone", type=int, nargs="+", default=[4], help="sizes without peers")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "peers")
+    parser.add_argument("--repeats", type=int, default=3, help="of the timings (default: 3)")
+    arguments = parser.parse_args()
+    arguments.runs.mkdir(parents=True, exist_ok=True)
+    dataset, reader = load_dataset("mnist"), judge()[0]
+
+    us = CONTESTANTS[0]
+    head = "| | " + " | ".join(title for title, _ in COLUMNS.values()) + " |"
+    head += "\n|" + "---|" * (len(COLUMNS) + 1)
+    tables, found = {}, []
+    for size in sorted({*arguments.alone, *arguments.feature_sizes}):
+        # The time that all have: that of this project's AAE with its defaults.
+        ours_found = [
+            result(us, size, seed, DEFAULTS["epochs"]["mnist"], arguments.runs, dataset)
+            for seed in arguments.seeds
+        ]
+        lines = [head, row(us.name, ours_found)]
+        found += ours_found
+        if size in arguments.feature_sizes:
+            seconds = statistics.mean(each["seconds"] for each in ours_found)
+            for contestant in CONTESTANTS[1:]:
+                epochs = epochs_within(contestant, size, seconds, arguments.runs)
+                of_seeds = [
+                    result(contestant, size, seed, epochs, arguments.runs, dataset)
+                    for seed in arguments.seeds
+                ]
+                lines.append(row(contestant.name, of_seeds))
+                found += of_seeds
+        tables[size] = "\n".join(lines)
+    one = found[0]
+    print(f"Measured on {machine()}, pythae {version('pythae')}.\n")
+    for size, table in tables.items():
+        print(f"## {size} numbers in a style\n\n{table}\n")
+    print(
+        f"Of real images: Fréchet distance {one['frechet_real']:.4f}, precision "
+        f"{one['precision_real']:.1%}, recall {one['recall_real']:.1%}; CAS "
+        f"{one['cas_real']:.2%}; the judge, {reader.method.summary()}, reads "
+        f"{one['judge_accuracy']:.2%}. Chance for leakage: {one['leakage_chance']:.1%}.\n"
+    )
+    print(f"## The same networks in both loops\n\n{same_networks(8, arguments.repeats)}")
+
+
+if __name__ == "__main__":
+    main()

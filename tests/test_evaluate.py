@@ -1,0 +1,323 @@
+"""evaluate.py, and what it finds of subjects whose quality is known; on the bundled images."""
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import types
+from urllib.error import URLError
+
+import pytest
+import torch
+from conftest import assert_refused, bundled, one_line, save_run
+from torch.nn import functional as F
+
+import mnist
+from mnist import cli, evaluate, metrics
+from mnist.errors import Problem
+from mnist.evaluate import TABLE, Subject, decoded, draw_ex_post, measure, share_read
+from mnist.launch import train_run
+from mnist.prior import Gaussian
+
+EVALUATE = "evaluate.py"
+SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory with a run to evaluate, one without labels, and a judge."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name, flags in {"mnist3.ckpt": {}, "plain2.ckpt": {"labels": False}}.items():
+        size = {"feature_size": int(name[-6])}
+        train_run("aae", SHORT | size | flags | {"epochs": 4, "ckpt_dir": str(folder / name)})
+    classifier = {"layers": 2, "epochs": 5, "ckpt_dir": str(folder / "mnist-classifier.ckpt")}
+    train_run("classifier", SHORT | classifier, cli.CLASSIFIER_DEFAULTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(trained):
+    return mnist.load(trained / "mnist-classifier.ckpt")
+
+
+@pytest.fixture
+def here(trained, tmp_path, run_here):
+    """Run the script in a directory of such runs."""
+    for run in trained.iterdir():
+        shutil.copytree(run, tmp_path / run.name)
+
+    def run(*flags, size=3):
+        return run_here(EVALUATE, *(["--feature-size", size] if size else []), *flags)
+
+    return run
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+# --- subjects whose quality is known --------------------------------------------------------------
+
+
+def oracle(degrade=lambda images: images, wrong=0.0, spread=1.0):
+    """A subject that remembers images by their styles, which are true samples of the prior.
+
+    In other styles it writes training images.
+
+    Args:
+        degrade: images [B, 1, 28, 28] before they are given back.
+        wrong: share of images that show another digit than was asked for.
+        spread: what styles are multiplied by.
+    """
+    train = bundled().train
+    of_digit = [torch.nonzero(train.labels == digit)[:, 0] for digit in range(10)]
+    generator = torch.Generator().manual_seed(1)
+    memory = {}
+
+    def encode(images, labels):
+        styles = spread * torch.randn(len(images), 3, generator=generator)
+        memory.update(zip(styles[:, 0].tolist(), images, strict=True))
+        return styles
+
+    def decode(styles, digits):
+        if styles[0, 0].item() not in memory:
+            return generate(styles, digits)
+        return degrade(torch.stack([memory[number] for number in styles[:, 0].tolist()]))
+
+    def generate(styles, digits):
+        mistaken = torch.rand(len(digits), generator=generator) < wrong
+        shown = torch.where(mistaken, 9 - digits, digits)
+        which = (1e3 * styles[:, 0]).frac().abs().mul(399).long()
+        chosen = [of_digit[d][k] for d, k in zip(shown.tolist(), which.tolist(), strict=True)]
+        return degrade(train.batch(torch.stack(chosen)).images)
+
+    return Subject(encode, decode, generate, Gaussian(3), labels=True)
+
+
+@pytest.fixture(scope="module")
+def of_oracle(judge):
+    return measure(oracle(), bundled(), judge)
+
+
+def test_training_images_are_as_good_as_real_and_known_by_heart(of_oracle):
+    found = of_oracle
+    assert found["train_images"] == 4000
+    assert found["test_images"] == 1000
+    assert found["mse"] == 0
+    assert found["bce"] < 0.1  # that of the images themselves, which are grey at their edges
+    assert found["ssim"] == pytest.approx(1)
+    assert found["reconstruction_accuracy"] == found["judge_accuracy"]
+    assert found["agreement"] == pytest.approx(found["judge_accuracy"], abs=0.02)
+    assert found["agreement_swapped"] == pytest.approx(found["judge_accuracy"], abs=0.02)
+    assert found["cas"] == pytest.approx(found["cas_real"], abs=0.02)
+    assert found["frechet"] == pytest.approx(found["frechet_real"], rel=0.2)
+    assert found["kernel"] == pytest.approx(found["kernel_real"], abs=0.05)
+    assert found["precision"] == pytest.approx(found["precision_real"], abs=0.05)
+    assert found["recall"] == pytest.approx(found["recall_real"], abs=0.05)
+    assert found["copies"] == 1
+    assert found["nearest"] == 0 < found["nearest_real"]
+
+
+def test_true_samples_of_the_prior_are_as_good_as_others(of_oracle):
+    found = of_oracle
+    for name in ("ks_worst", "ks_mean", "ks_digit_worst", "ks_train_worst", "wasserstein"):
+        assert found[name] == pytest.approx(found[f"{name}_true"], rel=0.6)
+    assert found["mmd"] == pytest.approx(0, abs=1e-3)
+    # 1,000 readings by chance: a standard error of 0.0095.
+    for probe in ("logistic", "knn", "mlp"):
+        assert found[f"leakage_{probe}"] < found["leakage_chance"] + 4 * 0.0095
+    assert found["std_least"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("worse", "what"),
+    [
+        (oracle(degrade=lambda x: F.avg_pool2d(x, 5, 1, 2)), "blurred"),
+        (oracle(degrade=lambda x: (x + 0.4 * torch.rand_like(x)).clamp(0, 1)), "noisy"),
+        (oracle(degrade=lambda x: x[:1].expand_as(x)), "always the same"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_degraded_images_are_worse_in_every_number(judge, of_oracle, worse, what):
+    found = measure(worse, bundled(), judge, quick=True)
+    for name in ("mse", "bce", "frechet", "kernel"):
+        assert found[name] > 1.5 * of_oracle[name], name
+    for name in ("ssim", "reconstruction_accuracy", "recall", "agreement", "cas"):
+        assert found[name] < of_oracle[name], name
+    assert found["copies"] < 1 or what == "always the same"
+
+
+def test_wrong_digits_and_wrong_styles_are_seen(judge, of_oracle):
+    found = measure(oracle(wrong=0.3, spread=1.5), bundled(), judge, quick=True)
+    assert found["agreement"] == pytest.approx(0.7, abs=0.03)
+    assert found["cas"] < of_oracle["cas"]
+    for name in ("ks_worst", "ks_digit_worst", "wasserstein", "mmd", "std_most"):
+        assert found[name] > 1.2 * of_oracle[name], name
+    assert found["frechet"] == pytest.approx(of_oracle["frechet"], rel=0.3)
+
+
+def test_a_subject_that_heeds_no_digit_is_not_asked_for_one(judge):
+    found = measure(oracle()._replace(labels=False), bundled(), judge, quick=True)
+    assert found["agreement"] is found["agreement_swapped"] is found["cas"] is None
+    assert found["frechet"] > 0
+
+
+def test_every_reference_in_the_table_is_measured(of_oracle):
+    for rows in TABLE.values():
+        for row in rows:
+            assert row.name in of_oracle
+            assert row.reference is None or row.reference in of_oracle
+
+
+def test_a_poor_judge_is_refused(judge):
+    with pytest.raises(Problem, match=r"reads only 9\d\.\d\d% of MNIST's test images right"):
+        measure(oracle(), dataclasses.replace(bundled(), name="mnist"), judge)
+
+
+def test_share_read():
+    digits = bundled().test.some(slice(0, None, 20))
+    pixels = F.one_hot(digits.labels, 10).float()
+    assert share_read(lambda images: pixels[: len(images)], digits) == 1
+    assert share_read(lambda images: pixels.roll(1, 1), digits) == 0
+    assert share_read(lambda images: torch.eye(10)[[3]].expand(50, 10), digits) == 0.1
+
+
+def test_mixtures_have_the_styles_distribution():
+    """Two clumps a digit, of which a Gaussian would make one."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(4000) % 2
+    clump = torch.rand(4000, generator=generator) < 0.3
+    centre = torch.stack([10.0 * labels, torch.where(clump, 5.0, -5.0)], 1)
+    styles = centre + 0.1 * torch.randn(4000, 2, generator=generator)
+    drawn = draw_ex_post(styles, labels, torch.tensor([1] * 1000 + [0] * 3000), seed=0)
+    assert drawn[:1000, 0].mean().item() == pytest.approx(10, abs=0.02)
+    assert drawn[1000:, 0].mean().item() == pytest.approx(0, abs=0.02)
+    assert (drawn[:, 1] > 0).double().mean().item() == pytest.approx(0.3, abs=0.04)
+    assert drawn[1000:2000, 1].mean().item() == pytest.approx(
+        drawn[2000:3000, 1].mean().item(), abs=0.8
+    )
+    assert metrics.nearest(drawn, styles).max() < 0.5
+
+
+def test_written_images_are_bytes():
+    written = decoded(
+        lambda s, d: torch.full((len(s), 1, 28, 28), 0.5), torch.zeros(3, 2), torch.arange(3)
+    )
+    assert written.images.dtype == torch.uint8
+    assert written.images.unique().tolist() == [128]
+
+
+# --- the script -----------------------------------------------------------------------------------
+
+
+def test_a_run_is_evaluated(here, tmp_path):
+    done = here("--quick")
+    assert (done.returncode, done.stderr) == (0, "")
+    for rows in (*TABLE.values(), evaluate.SAMPLES[:-1]):
+        for row in rows:
+            assert row.what in done.stdout
+    found = read(tmp_path / "mnist3.ckpt" / "evaluation.json")
+    assert not any(isinstance(value, dict | list) for value in found.values())  # flat
+    assert (found["dataset"], found["method"], found["feature_size"]) == ("mnist-5k", "aae", 3)
+    assert f"{found['mse']:.4f}" in done.stdout
+    assert f"{found['frechet']:.4f} ({found['frechet_real']:.4f})" in done.stdout
+    assert f"{found['cas']:.2%} ({found['cas_real']:.2%})" in done.stdout
+    assert found["frechet"] < found["frechet_mean"]  # sharpened images are nearer to real ones
+    run = mnist.load(tmp_path / "mnist3.ckpt")
+    assert found["sharpness"] == run.sharpness > 1
+    assert found["mse"] == pytest.approx(run.numbers["test_mse"], rel=0.01)
+
+    # The same again, to the last digit; and another seed.
+    written = (tmp_path / "mnist3.ckpt" / "evaluation.json").read_bytes()
+    assert here("--quick").returncode == 0
+    assert (tmp_path / "mnist3.ckpt" / "evaluation.json").read_bytes() == written
+    assert here("--quick", "--seed", 1).returncode == 0
+    other = read(tmp_path / "mnist3.ckpt" / "evaluation.json")
+    assert other["frechet"] != found["frechet"]
+    lines = (tmp_path / "mnist3.ckpt" / "evaluations.jsonl").read_text().splitlines()
+    history = [json.loads(line) for line in lines]
+    assert [each["seed"] for each in history] == [0, 0, 1]
+    assert {k: v for k, v in history[0].items() if k != "at"} == found
+
+
+def test_runs_are_compared(here, tmp_path):
+    names = ("mnist3.ckpt", "plain2.ckpt")
+    done = here("--ckpt-dir", *names, "--quick", "--ex-post", "gmm", size=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].split() == [*names]
+    agreement = next(line for line in done.stdout.splitlines() if "digit asked for" in line)
+    assert agreement.endswith(" -")  # without labels it cannot be asked
+    with_labels, without = (read(tmp_path / name / "evaluation.json") for name in names)
+    assert without["cas"] is None
+    assert 0.1 < without["gmm_cas"] < with_labels["gmm_cas"] < 1
+    assert without["leakage_mlp"] > with_labels["leakage_mlp"] + 0.2
+    assert "a mixture for each digit" in done.stdout
+
+
+def test_the_inception_distance_is_measured_where_it_can_be(here, tmp_path, monkeypatch):
+    class Metric:
+        def __init__(self, feature):
+            self.reset()
+
+        def reset(self):
+            self.seen = {True: [], False: []}
+
+        def update(self, images, real):
+            assert images.dtype == torch.uint8
+            assert images.shape[1:] == (3, 28, 28)
+            self.seen[real].append(images)
+
+        def compute(self):
+            real, generated = (torch.cat(each).double().mean() for each in self.seen.values())
+            assert sum(map(len, self.seen[True])) == sum(map(len, self.seen[False])) == 1000
+            return (real - generated).abs()
+
+    module = types.SimpleNamespace(FrechetInceptionDistance=Metric)
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", module)
+    done = here("--quick", "--inception")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = read(tmp_path / "mnist3.ckpt" / "evaluation.json")
+    assert f"{found['inception']:.2f}" in next(
+        line for line in done.stdout.splitlines() if "Inception FID" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (URLError("Name or service not known"), "could not be fetched"),
+        (ModuleNotFoundError("No module named 'torch_fidelity'"), "pip install torchmetrics"),
+    ],
+)
+def test_without_inception_it_says_so_and_goes_on(here, tmp_path, monkeypatch, error, says):
+    def refuse(feature):
+        raise error
+
+    module = types.SimpleNamespace(FrechetInceptionDistance=refuse)
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", module)
+    monkeypatch.setattr(evaluate, "measure", lambda *_, **__: {"test_images": 1, "mse": 0.5})
+    monkeypatch.setattr(evaluate, "table", lambda found: "the table")
+    done = here("--inception")
+    assert done.returncode == 0
+    assert says in one_line(done.stderr)
+    assert done.stderr.startswith("warning: --inception needs ")
+    assert read(tmp_path / "mnist3.ckpt" / "evaluation.json")["mse"] == 0.5
+
+
+def test_what_cannot_be_evaluated(here, tmp_path, monkeypatch):
+    assert_refused(here("--ckpt-dir", "nothing.ckpt", size=None), "nothing.ckpt")
+    assert_refused(here("--ckpt-dir", "mnist-classifier.ckpt", size=None), "has no styles")
+    assert_refused(here("--judge", "nowhere.ckpt"), "no trained classifier in nowhere.ckpt")
+    assert_refused(here("--judge", "mnist3.ckpt"), "is an autoencoder")
+    assert_refused(here("--ex-post", "vine"), "invalid choice")
+    assert_refused(here("--ckpt-dir", "mnist3.ckpt", "gone.ckpt", size=None), "gone.ckpt")
+    assert_refused(here("--ckpt-dir", "mnist3.ckpt", "mnist3.ckpt", size=None), "twice")
+    save_run(tmp_path / "new.ckpt", "sae", {"feature_size": 2, "labels": True} | BARE)
+    assert_refused(here("--ckpt-dir", "new.ckpt", size=None), "not been trained for an epoch")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert_refused(here(), "cannot write to mnist3.ckpt")
+    assert not list(tmp_path.glob("*/evaluation*"))
+
+
+BARE = {"prior_std": 1.0, "lr": 1e-3, "seed": 0, "hidden": [16, 8]}
