@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import logging
+import shutil
 import statistics
 import sys
 import tempfile
@@ -137,9 +138,9 @@ def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subj
     return Subject(encode, decode, lambda z, _: sharpen(logits(z), k), Gaussian(size), labels=False)
 
 
-CONTESTANTS = [
-    Contestant("this project's AAE", ours("aae")),
-    Contestant("this project's AAE, no labels", ours("aae", labels=False)),
+US = Contestant("this project's AAE", ours("aae"))
+UNLABELLED = Contestant("this project's AAE, no labels", ours("aae", labels=False))
+PEERS = [
     Contestant("this project's SAE", ours("sae")),
     Contestant("pythae's AAE", pythae("Adversarial_AE")),
     Contestant("pythae's VAE", pythae("VAE")),
@@ -280,7 +281,8 @@ def result(
     kept = folder / "result.json"
     if not kept.exists():
         print(f"{contestant.name}, size {size}, seed {seed} ...", file=sys.stderr, flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # what was begun, whose time nobody knows
+        folder.mkdir(parents=True)
         began = time.perf_counter()
         subject = contestant.train(size, seed, epochs, folder)
         seconds = time.perf_counter() - began
@@ -354,6 +356,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--feature-sizes", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--alone", type=int, nargs="+", default=[4], help="sizes without peers")
+    parser.add_argument("--no-labels", type=int, nargs="*", default=[8], help="AAE without labels")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "peers")
     parser.add_argument("--repeats", type=int, default=3, help="of the timings (default: 3)")
@@ -361,32 +364,29 @@ def main() -> None:
     arguments.runs.mkdir(parents=True, exist_ok=True)
     dataset, reader = load_dataset("mnist"), judge()[0]
 
-    us = CONTESTANTS[0]
+    def of_seeds(contestant: Contestant, size: int, epochs: int) -> list[dict]:
+        seeds = arguments.seeds
+        return [result(contestant, size, seed, epochs, arguments.runs, dataset) for seed in seeds]
+
+    def within_our_time(contestant: Contestant, size: int) -> list[dict]:
+        seconds = statistics.mean(each["seconds"] for each in found[size][US.name])
+        return of_seeds(contestant, size, epochs_within(contestant, size, seconds, arguments.runs))
+
+    found: dict[int, dict[str, list[dict]]] = {}
+    for size in sorted({*arguments.alone, *arguments.feature_sizes}):
+        found[size] = {US.name: of_seeds(US, size, DEFAULTS["epochs"]["mnist"])}
+        for contestant in PEERS if size in arguments.feature_sizes else ():
+            found[size][contestant.name] = within_our_time(contestant, size)
+    for size in arguments.no_labels:
+        found[size][UNLABELLED.name] = within_our_time(UNLABELLED, size)
+
+    one = next(iter(found.values()))[US.name][0]
+    print(explain(one, reader.method.summary()))
     head = "| | " + " | ".join(title for title, _ in COLUMNS.values()) + " |"
     head += "\n|" + "---|" * (len(COLUMNS) + 1)
-    tables, found = {}, []
-    for size in sorted({*arguments.alone, *arguments.feature_sizes}):
-        # The time that all have: that of this project's AAE with its defaults.
-        ours_found = [
-            result(us, size, seed, DEFAULTS["epochs"]["mnist"], arguments.runs, dataset)
-            for seed in arguments.seeds
-        ]
-        lines = [head, row(us.name, ours_found)]
-        found += ours_found
-        if size in arguments.feature_sizes:
-            seconds = statistics.mean(each["seconds"] for each in ours_found)
-            for contestant in CONTESTANTS[1:]:
-                epochs = epochs_within(contestant, size, seconds, arguments.runs)
-                of_seeds = [
-                    result(contestant, size, seed, epochs, arguments.runs, dataset)
-                    for seed in arguments.seeds
-                ]
-                lines.append(row(contestant.name, of_seeds))
-                found += of_seeds
-        tables[size] = "\n".join(lines)
-    print(explain(found[0], reader.method.summary()))
-    for size, table in tables.items():
-        print(f"## {size} numbers in a style\n\n{table}\n")
+    for size, by_name in found.items():
+        rows = (row(name, numbers) for name, numbers in by_name.items())
+        print(f"## {size} numbers in a style", "", head, *rows, "", sep="\n")
     print(f"## The same networks in both loops\n\n{EXPLAIN_SAME}\n")
     print(same_networks(8, arguments.repeats))
 

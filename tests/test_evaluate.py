@@ -116,7 +116,7 @@ def test_training_images_are_as_good_as_real_and_known_by_heart(of_oracle):
     assert found["precision"] == pytest.approx(found["precision_real"], abs=0.05)
     assert found["recall"] == pytest.approx(found["recall_real"], abs=0.05)
     assert found["copies"] == 1
-    assert found["nearest"] == 0 < found["nearest_real"]
+    assert found["nearest"] < 0.01 * found["nearest_real"]  # but for rounding
 
 
 def test_true_samples_of_the_prior_are_as_good_as_others(of_oracle):
