@@ -37,7 +37,7 @@ class Classifier(nn.Module):
             self.network = nn.Sequential(nn.Flatten(), *mlp(sizes))
 
     def features(self, images: Tensor) -> Tensor:
-        """What the last layer sees, [B, 1024], of the convolutional network its mean over places.
+        """What the last layer sees; of the convolutional network its mean over places.
 
         images [B, 1, 28, 28] in [0, 1] -> [B, F], F being 128 for the convolutional network.
         """

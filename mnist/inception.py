@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from http.client import HTTPException
 from typing import Any
 
 from torch import Tensor
@@ -27,16 +28,16 @@ class InceptionDistance:
             from torchmetrics.image.fid import FrechetInceptionDistance
 
             self.metric: Any = FrechetInceptionDistance(feature=2048)
-        except ModuleNotFoundError as error:
-            raise Problem(
-                "--inception needs torchmetrics and torch-fidelity: pip install torchmetrics "
-                f"torch-fidelity ({error})"
-            ) from error
-        except Exception as error:  # whatever a download may fail with
+        except (OSError, HTTPException) as error:
             raise Problem(
                 "--inception needs the weights of torch-fidelity's Inception network, which are "
                 f"not on this machine and could not be fetched ({error}): leave it out, or put "
                 "them into torch's hub directory"
+            ) from error
+        except (ImportError, RuntimeError) as error:
+            raise Problem(
+                "--inception needs torchmetrics and torch-fidelity: pip install torchmetrics "
+                f"torch-fidelity ({' '.join(str(error).split())[:200]})"
             ) from error
         finally:
             socket.setdefaulttimeout(before)

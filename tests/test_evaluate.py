@@ -100,7 +100,22 @@ def of_oracle(judge):
     return measure(oracle(), bundled(), judge)
 
 
-def test_training_images_are_as_good_as_real_and_known_by_heart(of_oracle):
+DEGRADED = {
+    "blurred": lambda x: F.avg_pool2d(x, 5, 1, 2),
+    "noisy": lambda x: (x + 0.4 * torch.rand_like(x)).clamp(0, 1),
+    "always the same": lambda x: x[:1].expand_as(x),
+}
+
+
+@pytest.fixture(scope="module")
+def degraded(judge):
+    return {
+        what: measure(oracle(degrade), bundled(), judge, quick=True)
+        for what, degrade in DEGRADED.items()
+    }
+
+
+def test_training_images_are_as_good_as_real_and_known_by_heart(of_oracle, degraded):
     found = of_oracle
     assert found["train_images"] == 4000
     assert found["test_images"] == 1000
@@ -112,10 +127,10 @@ def test_training_images_are_as_good_as_real_and_known_by_heart(of_oracle):
     assert found["agreement_swapped"] == pytest.approx(found["judge_accuracy"], abs=0.02)
     assert found["cas"] == pytest.approx(found["cas_real"], abs=0.02)
     assert found["frechet"] == pytest.approx(found["frechet_real"], rel=0.2)
-    assert found["kernel"] == pytest.approx(found["kernel_real"], abs=0.05)
+    assert abs(found["kernel"]) < 0.05 * degraded["noisy"]["kernel"]
     assert found["precision"] == pytest.approx(found["precision_real"], abs=0.05)
     assert found["recall"] == pytest.approx(found["recall_real"], abs=0.05)
-    assert found["copies"] == 1
+    assert found["very_near"] == 1
     assert found["nearest"] < 0.01 * found["nearest_real"]  # but for rounding
 
 
@@ -130,22 +145,13 @@ def test_true_samples_of_the_prior_are_as_good_as_others(of_oracle):
     assert found["std_least"] == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("worse", "what"),
-    [
-        (oracle(degrade=lambda x: F.avg_pool2d(x, 5, 1, 2)), "blurred"),
-        (oracle(degrade=lambda x: (x + 0.4 * torch.rand_like(x)).clamp(0, 1)), "noisy"),
-        (oracle(degrade=lambda x: x[:1].expand_as(x)), "always the same"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_degraded_images_are_worse_in_every_number(judge, of_oracle, worse, what):
-    found = measure(worse, bundled(), judge, quick=True)
+@pytest.mark.parametrize("what", DEGRADED)
+def test_degraded_images_are_worse_in_every_number(of_oracle, degraded, what):
+    found = degraded[what]
     for name in ("mse", "bce", "frechet", "kernel"):
-        assert found[name] > 1.5 * of_oracle[name], name
+        assert found[name] > max(1.5 * of_oracle[name], 1e-3), name
     for name in ("ssim", "reconstruction_accuracy", "recall", "agreement", "cas"):
         assert found[name] < of_oracle[name], name
-    assert found["copies"] < 1 or what == "always the same"
 
 
 def test_wrong_digits_and_wrong_styles_are_seen(judge, of_oracle):
@@ -168,6 +174,11 @@ def test_every_reference_in_the_table_is_measured(of_oracle):
         for row in rows:
             assert row.name in of_oracle
             assert row.reference is None or row.reference in of_oracle
+
+
+def test_a_judge_that_learnt_from_other_images_is_refused(judge, tiny):
+    with pytest.raises(Problem, match="the judge was trained on mnist-5k and the run on tiny"):
+        measure(oracle(), tiny, judge)
 
 
 def test_a_poor_judge_is_refused(judge):

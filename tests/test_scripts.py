@@ -26,7 +26,14 @@ import mnist
 from mnist import session
 
 TRAINING = ("mnist-sae.py", "mnist-aae.py")
-SCRIPTS = (*TRAINING, "mnist-classifier.py", "encoder-vis.py", "generate-all.py", "guide.py")
+SCRIPTS = (
+    *TRAINING,
+    "mnist-classifier.py",
+    "encoder-vis.py",
+    "generate-all.py",
+    "guide.py",
+    "evaluate.py",
+)
 SHORT = ("--dataset", "mnist-5k", "--batch-size", 200, "--epochs", 2, "--log-every", 10)
 LINES = """\
 [Epoch 1 Batch 10] Training: mse=0.

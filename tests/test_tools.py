@@ -92,6 +92,18 @@ def test_arrays_are_what_python_gives(runs, run_here, tmp_path):
     assert np.abs(decoded.numpy() * 255 - images).max() <= 0.501
 
 
+def test_the_sharpness_may_be_asked_for(runs, run_here, tmp_path):
+    run = mnist.load(runs(3))
+    options = ("--feature-size", 3, "--seed", 4, "--sharpness")
+    for number in (0.5, 4):
+        done = run_here(ALL, *options, number, "--output", f"{number}.npz")
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / f"{number}.npz", allow_pickle=False) as arrays:
+            expected = run.generate(count=1, seed=4, sharpness=number).images
+            assert np.array_equal(arrays["images"], expected)
+    assert_refused(run_here(ALL, *options, 0), "'0' is not a number above zero")
+
+
 def test_a_suffix_in_capitals_is_the_same(runs, run_here, tmp_path):
     runs(3)
     for name in ("A.NPZ", "A.PNG"):
