@@ -249,10 +249,10 @@ def table(found: list[dict[str, Any]]) -> str:
     ]
     one = found[0]  # the judge and the data are the same for all
     ending = (
-        "In brackets: what real images have, or a true sample of the prior, or chance. By "
-        f"{one['test_images']:,}\nimages, and the features and the opinion of "
-        f"{one['judge_network']} in {one['judge']}, which\nreads {one['judge_accuracy']:.2%} of "
-        "the real test images right."
+        "In brackets: what real images have, or a true sample of the prior, or chance.\n"
+        f"{one['test_images']:,} images of each kind; read, and seen as features, by "
+        f"{one['judge_network']}\nin {one['judge']}, which reads {one['judge_accuracy']:.2%} of "
+        "the real ones right."
     )
     return "\n".join([line.rstrip() for line in lines]) + "\n\n" + ending
 
