@@ -42,9 +42,10 @@ from mnist.checkpoint import Progress  # noqa: E402
 from mnist.cli import DEFAULTS  # noqa: E402
 from mnist.data import Dataset, load_dataset  # noqa: E402
 from mnist.decoder import fit_sharpness, sharpen  # noqa: E402
-from mnist.evaluate import Subject, measure, subject_of  # noqa: E402
+from mnist.evaluate import subject_of  # noqa: E402
 from mnist.launch import train_run  # noqa: E402
 from mnist.layers import mlp, seeded  # noqa: E402
+from mnist.measure import Subject, measure  # noqa: E402
 from mnist.methods.base import Method  # noqa: E402
 from mnist.player import Player  # noqa: E402
 from mnist.prior import Gaussian  # noqa: E402

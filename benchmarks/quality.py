@@ -27,7 +27,7 @@ import mnist  # noqa: E402
 from mnist import metrics  # noqa: E402
 from mnist.cli import DEFAULTS  # noqa: E402
 from mnist.data import CLASSES, Dataset, load_dataset  # noqa: E402
-from mnist.evaluate import decoded, encode, share_read  # noqa: E402
+from mnist.measure import decoded, encode, share_read  # noqa: E402
 from mnist.methods import METHODS  # noqa: E402
 from mnist.run import Run  # noqa: E402
 

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 import mnist
 from mnist import cli, evaluate, metrics
 from mnist.errors import Problem
-from mnist.evaluate import TABLE, Subject, decoded, draw_ex_post, measure, share_read
+from mnist.evaluate import TABLE
 from mnist.launch import train_run
+from mnist.measure import Subject, decoded, draw_ex_post, measure, share_read
 from mnist.prior import Gaussian
 
 EVALUATE = "evaluate.py"
