@@ -1,0 +1,213 @@
+"""Shortest ways between points of a latent space, for many pairs at once.
+
+A straight line in the latent space is not the shortest way in image space. Here the curve of least
+energy is sought among splines with fixed ends, first among coarse ones and then among finer ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mnist.latent.curves import Spline, even
+from mnist.latent.manifold import Decode, energy, flat, jacobian, length
+
+DEGREE = 3
+PIECES = 2  # that a curve begins with
+STEPS_PER_PIECE = 4  # of the discretised energy
+MOST_STEPS = 4  # of the solver, before a curve is refined
+SETTLED = 1e-4  # relative fall of the energy
+FINE = 128  # steps by which lengths are measured, of all curves alike
+DAMPING = 1e-3  # at first, relative to the curvature
+PART = 50  # curves at once: their Jacobians are what takes memory
+
+
+@dataclass(frozen=True)
+class Geodesics:
+    """Curves of least energy between C pairs of points.
+
+    Attributes:
+        points: of the curves, at `FINE` + 1 equal steps of time: [C, FINE + 1, N].
+        lengths: of their images, [C]; never more than those of the straight lines.
+        straight_lengths: [C].
+        iterations: accepted steps of the solver, int64 [C].
+        converged: whether the last refinement shortened them by less than was asked for, bool [C].
+    """
+
+    points: Tensor
+    lengths: Tensor
+    straight_lengths: Tensor
+    iterations: Tensor
+    converged: Tensor
+
+
+def connect(
+    decode: Decode,
+    starts: Tensor,
+    ends: Tensor,
+    *,
+    solver: str = "gauss-newton",
+    tolerance: float = 1e-3,
+    most_pieces: int = 16,
+    tell: Callable[[int], None] = lambda curves: None,
+) -> Geodesics:
+    """The shortest ways between pairs of points, in the images that `decode` makes of them.
+
+    Args:
+        decode: points [B, N] -> [B, ...]; it must give the same for the same point.
+        starts, ends: [C, N].
+        solver: "gauss-newton", or "adam" for comparison.
+        tolerance: relative shortening by a refinement below which a curve has converged.
+        most_pieces: of a spline, where refinement ends.
+        tell: called with the number of curves that have just been found.
+
+    Raises:
+        ValueError: points of other shapes, NaN or infinite; or `decode` gives such.
+    """
+    if starts.ndim != 2 or starts.shape != ends.shape or solver not in SOLVERS:
+        raise ValueError(f"no curves from {list(starts.shape)} to {list(ends.shape)} by {solver!r}")
+    for points in (starts, ends):
+        if not (torch.isfinite(points).all() and torch.isfinite(flat(decode, points)).all()):
+            raise ValueError("an end point, or what is decoded there, is NaN or infinite")
+    parts = []
+    for pair in zip(starts.split(PART), ends.split(PART), strict=True):
+        parts.append(connect_part(decode, *pair, SOLVERS[solver], tolerance, most_pieces))
+        tell(len(pair[0]))
+    return Geodesics(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def connect_part(
+    decode: Decode,
+    starts: Tensor,
+    ends: Tensor,
+    solve: Callable[..., tuple[Tensor, Tensor]],
+    tolerance: float,
+    most_pieces: int,
+) -> tuple[Tensor, ...]:
+    """`connect` for as many curves as fit into memory; the fields of `Geodesics`."""
+    fine = torch.linspace(0, 1, FINE + 1, dtype=torch.float64)
+    spline = even(DEGREE, PIECES)
+    control = spline.straight(starts, ends)
+    best = spline.at(control, fine)
+    straight = lengths = length(flat(decode, best))
+    iterations = torch.zeros(len(starts), dtype=torch.int64)
+    converged = (starts == ends).all(1) | (straight == 0)  # there is nothing to shorten
+    while not converged.all() and len(spline.inner) < most_pieces:
+        control, accepted = solve(decode, spline, control, ~converged)
+        iterations += accepted
+        points = spline.at(control, fine)
+        found = length(flat(decode, points))
+        shorter = found < lengths
+        converged |= lengths - found.minimum(lengths) <= tolerance * lengths
+        best = torch.where(shorter[:, None, None], points, best)
+        lengths = found.minimum(lengths)
+        spline, change = spline.refined()
+        control = change.to(control) @ control
+    return best, lengths, straight, iterations, converged
+
+
+def gauss_newton(
+    decode: Decode, spline: Spline, control: Tensor, moving: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Control points [C, K, N] of less energy, by damped Gauss-Newton steps; and how many it took.
+
+    Levenberg's damping (Nocedal & Wright 2006, section 10.3) is raised for a curve whose energy
+    does not fall, and lowered for one whose energy does.
+
+    Args:
+        decode: as for `connect`.
+        spline: whose control points they are.
+        control: where to begin, [C, K, N]; the first and the last of a curve stay.
+        moving: which curves to look at, bool [C].
+    """
+    weights = nodes(spline).to(control)
+    control, moving = control.clone(), moving.clone()
+    damping = torch.full((len(control),), DAMPING).to(control)
+    accepted = torch.zeros(len(control), dtype=torch.int64)
+    images = flat(decode, weights @ control)
+    least = energy(images)
+    for _ in range(MOST_STEPS):
+        which = moving.nonzero()[:, 0]
+        if len(which) == 0:
+            break
+        gradient, curvature = normal_equations(decode, weights, control[which], images[which])
+        scale = curvature.diagonal(dim1=1, dim2=2).mean(1) * damping[which] + 1e-12
+        ridge = scale[:, None, None] * torch.eye(gradient.shape[1]).to(control)
+        step = torch.linalg.solve(curvature + ridge, gradient)
+        trial = control[which]
+        trial[:, 1:-1] -= step.unflatten(1, (-1, control.shape[2]))
+        seen = flat(decode, weights @ trial)
+        found = energy(seen)
+        better = found < least[which]
+        settled = better & (least[which] - found <= SETTLED * least[which])
+        won = which[better]
+        control[won], images[won], least[won] = trial[better], seen[better], found[better]
+        accepted[won] += 1
+        damping[which] *= torch.where(better, 0.1, 10.0).to(control)
+        moving[which] = ~settled & (damping[which] < 1e6)
+    return control, accepted
+
+
+def normal_equations(
+    decode: Decode, weights: Tensor, control: Tensor, images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradient and Gauss-Newton curvature of half the energy, by the inner control points.
+
+    Half the energy is a sum of squares ½ ‖r_t‖² of r_t = f(z_t+1) - f(z_t) (and a factor common to
+    all), at nodes z = A C, so that ∂r_t/∂C_k = A_t+1,k J_t+1 - A_tk J_t.
+
+    Args:
+        decode: as for `connect`.
+        weights: A, [T, K].
+        control: C, [C, K, N].
+        images: f(z), [C, T, D].
+
+    Returns:
+        [C, F] and [C, F, F], F being (K - 2) N.
+    """
+    inner = weights[:, 1:-1]
+    at = jacobian(decode, (weights @ control).flatten(0, 1)).unflatten(0, images.shape[:2])
+    residual = images.diff(dim=1)
+    # What pulls at a node: the step that ends there, and the one that begins there.
+    pull = torch.zeros(images.shape).to(images)
+    pull[:, 1:] += residual
+    pull[:, :-1] -= residual
+    gradient = torch.einsum("tk,ctdi,ctd->cki", inner, at, pull)
+    # Each node is in two steps, but for the ends, which are in one.
+    steps = torch.full((len(weights),), 2.0).to(inner)
+    steps[0] = steps[-1] = 1
+    curvature = torch.einsum("t,tk,tl,ctij->ckilj", steps, inner, inner, at.mT @ at)
+    next_to = torch.einsum("tk,tl,ctij->ckilj", inner[:-1], inner[1:], at[:, :-1].mT @ at[:, 1:])
+    curvature -= next_to + next_to.permute(0, 3, 4, 1, 2)
+    return gradient.flatten(1), curvature.flatten(3, 4).flatten(1, 2)
+
+
+def nodes(spline: Spline) -> Tensor:
+    """A(t) at the times by which the energy of its curves is measured, [T, K]."""
+    pieces = len(spline.inner) + 1
+    return spline.matrix(torch.linspace(0, 1, STEPS_PER_PIECE * pieces + 1, dtype=torch.float64))
+
+
+def adam(
+    decode: Decode, spline: Spline, control: Tensor, moving: Tensor, steps: int = 100
+) -> tuple[Tensor, Tensor]:
+    """The same by a first-order method, for comparison: gradients alone, all curves together."""
+    weights = nodes(spline).to(control)
+    inner = control[:, 1:-1].clone().requires_grad_()
+    optimizer = torch.optim.Adam([inner], lr=0.02)
+    ends = control[:, :1], control[:, -1:]
+    with torch.enable_grad():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            whole = torch.cat([ends[0], inner, ends[1]], 1)
+            energy(flat(decode, weights @ whole)).sum().backward()
+            optimizer.step()
+    moved = torch.where(moving[:, None, None], inner.detach(), control[:, 1:-1])
+    return torch.cat([ends[0], moved, ends[1]], 1), moving * steps
+
+
+SOLVERS = {"gauss-newton": gauss_newton, "adam": adam}

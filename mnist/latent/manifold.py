@@ -1,0 +1,81 @@
+"""A latent space measured by what is decoded: lengths, speeds, and the metric pulled back from it.
+
+A decoder f: Rᴺ -> Rᴰ makes of the latent space a surface in image space. How far it goes for a
+small step dz is ‖J dz‖, J being its Jacobian, so that JᵀJ is the metric of the latent space
+(Arvanitidis, Hansen & Hauberg 2018, arXiv 1710.11379, section 2). A curve's length needs no
+Jacobian at all: it is the sum of the distances between decoded neighbours, in the limit.
+
+`decode` is any function of points [B, N] -> [B, ...]: a decoder, or features of what it decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+
+Decode = Callable[[Tensor], Tensor]
+
+
+def flat(decode: Decode, points: Tensor) -> Tensor:
+    """What is decoded, as points of image space: [..., N] -> [..., D]."""
+    return decode(points.flatten(0, -2)).flatten(1).unflatten(0, points.shape[:-1])
+
+
+def speed(decode: Decode, points: Tensor, velocities: Tensor) -> Tensor:
+    """‖J dz‖, how fast the image changes: points and velocities [B, N] -> [B]."""
+    return jvp(lambda z: flat(decode, z), (points,), (velocities,))[1].norm(dim=1)
+
+
+def jacobian(decode: Decode, points: Tensor) -> Tensor:
+    """J at each point, by N products with it: [B, N] -> [B, D, N].
+
+    Forward mode takes a product for each of the N inputs, backward mode one for each of the D
+    outputs, of which an image has many more.
+    """
+    units = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
+
+    def along(unit: Tensor) -> Tensor:
+        return jvp(lambda z: flat(decode, z), (points,), (unit.expand_as(points),))[1]
+
+    return vmap(along, out_dims=2)(units)
+
+
+def metric(decode: Decode, points: Tensor) -> Tensor:
+    """The pull-back metric JᵀJ at each point: [B, N] -> [B, N, N]."""
+    at = jacobian(decode, points)
+    return at.mT @ at
+
+
+def directions(decode: Decode, points: Tensor) -> tuple[Tensor, Tensor]:
+    """In which directions the image changes how fast: the metric's eigenvalues and eigenvectors.
+
+    Returns:
+        [B, N], ascending, squared speeds of unit velocities; and [B, N, N], a direction a column.
+    """
+    values, vectors = torch.linalg.eigh(metric(decode, points))
+    return values, vectors
+
+
+def length(images: Tensor) -> Tensor:
+    """Length of discretised curves: decoded points [..., T, D] -> [...]."""
+    return images.diff(dim=-2).norm(dim=-1).sum(-1)
+
+
+def energy(images: Tensor) -> Tensor:
+    """Energy of discretised curves at equal steps of time: [..., T, D] -> [...].
+
+    ∫ ‖df/dt‖² dt over [0, 1]. It is at least the squared length, and equal to it where the speed is
+    constant: so the curve of least energy is the shortest one, run through evenly.
+    """
+    return images.diff(dim=-2).square().sum((-2, -1)) * (images.shape[-2] - 1)
+
+
+def stochastic(mean: Decode, std: Decode) -> Decode:
+    """A decoder of a mean and a standard deviation, as one whose metric is the expected one.
+
+    E[JᵀJ] = J_μᵀ J_μ + J_σᵀ J_σ (Arvanitidis et al. 2018, eq. 5): that of both side by side.
+    """
+    return lambda z: torch.cat([mean(z).flatten(1), std(z).flatten(1)], 1)
