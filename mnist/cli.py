@@ -73,6 +73,15 @@ GUIDE_DEFAULTS = DEFAULTS | {
 }
 # Those of evaluate.py.
 EVALUATE_DEFAULTS = DEFAULTS | {"judge": CLASSIFIER_DEFAULTS["ckpt_dir"]}
+# Those of geodesic.py.
+GEODESIC_DEFAULTS = DEFAULTS | {
+    "digit": 5,
+    "space": "pixels",
+    "classifier": CLASSIFIER_DEFAULTS["ckpt_dir"],
+    "solver": "gauss-newton",
+    "pairs": "random",
+    "pairs_compared": 200,
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -227,6 +236,17 @@ def positive_number(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
+def any_number(text: str) -> float:
+    """An argument type: a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return value
 
 

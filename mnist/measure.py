@@ -302,7 +302,7 @@ def learnt_from(
 def draw_ex_post(styles: Tensor, labels: Tensor, digits: Tensor, seed: int) -> Tensor:
     """Styles [B, N] for these digits [B], from a Gaussian mixture of each digit's styles.
 
-    Ghosh, Sajjadi, Vergari, Black & Schölkopf 2020 (arXiv 1903.12436, section 4): where styles do
+    Ghosh, Sajjadi, Vergari, Black & Schölkopf 2020 (arXiv 1903.12436): where styles do
     not follow the prior, a density that is fitted to them afterwards draws better ones.
     """
     from sklearn.exceptions import ConvergenceWarning  # late: a second to import

@@ -73,7 +73,7 @@ def sliced_wasserstein(sample: Tensor, other: Tensor, generator: torch.Generator
     """Sliced Wasserstein-2 distance of two samples of equal size, in their units.
 
     √ E over directions θ of W₂²(θᵀx, θᵀy), in one dimension the mean squared difference of the
-    sorted numbers (Bonneel, Rabin, Peyré & Pfister 2015, section 3); by `PROJECTIONS` directions.
+    sorted numbers (Bonneel, Rabin, Peyré & Pfister 2015); by `PROJECTIONS` directions.
 
     Args:
         sample, other: [B, N].

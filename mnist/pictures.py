@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from mnist.data import CLASSES, Digits
+from mnist.data import CLASSES, SIDE, Digits
 
 SCALE = 2  # screen pixels for a pixel of a digit
 MARGIN = 12
@@ -158,6 +158,31 @@ def enlarged(image: np.ndarray, scale: int = 10) -> bytes:
         buffer, "PNG"
     )
     return buffer.getvalue()
+
+
+def side_by_side(images: dict[str, np.ndarray], share: float) -> np.ndarray:
+    """A frame of a moving picture: images [28, 28] with their names, and how far it has come.
+
+    Args:
+        images: in [0, 1], by name.
+        share: of the time that has passed, drawn as a bar.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    scale, font = 7, ImageFont.load_default(size=16)
+    side = SIDE * scale
+    page = Image.new("L", (MARGIN + len(images) * (side + MARGIN), side + 48), 255)
+    pen = ImageDraw.Draw(page)
+    for place, (name, image) in enumerate(images.items()):
+        left = MARGIN + place * (side + MARGIN)
+        pen.text((left + side / 2, 4), name, fill=0, font=font, anchor="ma")
+        ink = Image.fromarray((255 * (1 - image)).round().astype(np.uint8))
+        page.paste(ink.resize((side, side), Image.Resampling.NEAREST), (left, 28))
+    pen.rectangle((MARGIN, side + 36, page.width - MARGIN, side + 40), fill=225)
+    end = MARGIN + share * (page.width - 2 * MARGIN)
+    pen.rectangle((MARGIN, side + 36, end, side + 40), fill=90)
+    return np.asarray(page.convert("RGB"))
 
 
 def errors_colour(share: float) -> tuple[int, int, int]:

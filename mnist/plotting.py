@@ -357,6 +357,77 @@ class GuideFigure(Figure):
         return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
 
+def geodesic(
+    images: dict[str, np.ndarray],
+    speeds: dict[str, np.ndarray],
+    history: np.ndarray,
+    title: str,
+    shown: int,
+) -> Figure:
+    """Two ways between the same images: what is on them, how alike, how fast, how long.
+
+    Args:
+        images: at equal steps of time, name -> [T, 28, 28] in [0, 1].
+        speeds: of each step, name -> [T - 1].
+        history: lengths of the straight way and after each refinement, [R].
+        title: of all.
+        shown: images of a strip.
+    """
+    figure = Figure(figsize=(10, 5.2))
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.5, y=0.985, fontsize=13, weight="bold")
+    colours = dict(zip(images, ("#3f90da", "#e76300"), strict=True))
+    strips = figure.add_gridspec(2, 1, left=0.09, right=0.985, top=0.91, bottom=0.58, hspace=0.1)
+    for place, (name, each) in zip(strips, images.items(), strict=True):
+        axes = figure.add_subplot(place)
+        chosen = np.linspace(0, len(each) - 1, shown).round().astype(int)
+        axes.imshow(np.concatenate(each[chosen], 1), cmap="gray_r", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        beside = {"rotation": 0, "ha": "right", "va": "center", "weight": "bold"}
+        axes.set_ylabel(name, color=colours[name], **beside)
+    widths = (1, 0.14, 1, 0.01, 0.05, 0.45, 1, 0.24, 1)
+    edges = {"left": 0.05, "right": 0.985, "top": 0.46, "bottom": 0.11, "wspace": 0.1}
+    below = figure.add_gridspec(1, len(widths), width_ratios=widths, **edges)
+    alike = {name: np.corrcoef(each.reshape(len(each), -1)) for name, each in images.items()}
+    least = min(each.min() for each in alike.values())
+    for place, (name, each) in zip((0, 2), alike.items(), strict=True):
+        axes = figure.add_subplot(below[place])
+        shades = axes.imshow(
+            each, cmap="cividis", vmin=least, vmax=1, extent=(0, 1, 1, 0), aspect="auto"
+        )
+        axes.set_title(f"{name}: correlation", fontsize=10)
+        axes.set(xlabel="time", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    figure.colorbar(shades, cax=figure.add_subplot(below[4]))
+    axes = figure.add_subplot(below[6])
+    for name, each in speeds.items():
+        middles = (np.arange(len(each)) + 0.5) / len(each)
+        axes.plot(middles, each, color=colours[name], label=name)
+    axes.set(xlabel="time", xlim=(0, 1), ylim=(0, None), xticks=(0, 0.5, 1))
+    axes.set_title("speed", fontsize=10)
+    axes.legend(fontsize=8, frameon=False, loc="lower center")
+    axes = figure.add_subplot(below[8])
+    axes.plot(range(len(history)), history, "o-", color=colours["geodesic"], ms=4)
+    axes.set(xlabel="refinement", xticks=range(len(history)))
+    axes.set_title("length", fontsize=10)
+    return figure
+
+
+def shortenings(of_runs: dict[str, np.ndarray]) -> Figure:
+    """How much shorter than the straight one the shortest ways are: run -> relative, [C]."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    everything = 100 * np.concatenate(list(of_runs.values()))
+    bins = np.linspace(0, max(np.nanmax(everything), 1e-3), 31)
+    for (name, each), colour in zip(of_runs.items(), COLOURS[:2], strict=False):
+        mean = np.nanmean(each)
+        axes.hist(100 * each, bins, color=colour, alpha=0.6, label=f"{name}: {mean:.1%} on average")
+        axes.axvline(100 * mean, color=colour, linewidth=2)
+    axes.set(xlabel="shorter than the straight way by, %", ylabel="pairs", xlim=(0, bins[-1]))
+    axes.legend(frameon=False)
+    return figure
+
+
 def plane_reach(points: np.ndarray, path: np.ndarray) -> float:
     """How far the axes of a plane go each way, to hold points [B, 2] and a path [S, 2]."""
     return 1.06 * float(max(np.abs(points).max(), np.abs(path).max()))

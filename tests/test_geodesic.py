@@ -10,7 +10,7 @@ import torch
 
 from mnist.latent import manifold
 from mnist.latent.curves import Spline, even
-from mnist.latent.geodesic import connect
+from mnist.latent.geodesics import connect
 
 F64 = torch.float64
 

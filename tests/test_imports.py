@@ -41,6 +41,8 @@ ALLOWED = {  # module -> what of the package it may import
     "guide": {"animation", "cli", "data", "display", "errors", "latent", "pictures", "plotting"}
     | {"readers", "run", "tools", "window"},
     "readers": {"cli", "data", "errors", "launch", "run", "session", "tools"},
+    "geodesic": {"animation", "cli", "data", "errors", "latent", "pictures", "plotting"}
+    | {"readers", "run", "tools"},
     "measure": {"data", "errors", "inception", "methods", "metrics", "prior", "run"},
     "evaluate": {"", "cli", "data", "errors", "inception", "measure", "readers", "run", "tools"},
     "training": {"checkpoint", "data", "errors", "files", "methods", "report", "session"}

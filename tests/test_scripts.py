@@ -32,6 +32,7 @@ SCRIPTS = (
     "encoder-vis.py",
     "generate-all.py",
     "guide.py",
+    "geodesic.py",
     "evaluate.py",
 )
 SHORT = ("--dataset", "mnist-5k", "--batch-size", 200, "--epochs", 2, "--log-every", 10)

@@ -47,7 +47,7 @@ class Spline:
     def matrix(self, times: Tensor, derivative: int = 0) -> Tensor:
         """A(t), or its derivative by t: times [T] in [0, 1] -> float64 [T, K].
 
-        By the recurrence of Cox and de Boor (chapter X, eq. 4) and that of derivatives (eq. 15).
+        By the recurrence of Cox and de Boor, and that of the derivatives.
 
         Raises:
             ValueError: times outside [0, 1].
@@ -100,7 +100,7 @@ class Spline:
     def with_knot(self, knot: float) -> tuple[Spline, Tensor]:
         """The spline with one more knot, and a matrix [K + 1, K] for control points.
 
-        Boehm 1980, "Inserting new knots into B-spline curves", eq. 5: the curve stays the same.
+        Boehm 1980, "Inserting new knots into B-spline curves": the curve stays the same.
         """
         knots = self.knots
         place = int(torch.searchsorted(knots, torch.tensor(knot).double(), right=True)) - 1

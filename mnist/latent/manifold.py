@@ -76,6 +76,6 @@ def energy(images: Tensor) -> Tensor:
 def stochastic(mean: Decode, std: Decode) -> Decode:
     """A decoder of a mean and a standard deviation, as one whose metric is the expected one.
 
-    E[JᵀJ] = J_μᵀ J_μ + J_σᵀ J_σ (Arvanitidis et al. 2018, eq. 5): that of both side by side.
+    E[JᵀJ] = J_μᵀ J_μ + J_σᵀ J_σ (Arvanitidis et al. 2018): that of both side by side.
     """
     return lambda z: torch.cat([mean(z).flatten(1), std(z).flatten(1)], 1)

@@ -35,6 +35,7 @@ class Geodesics:
         straight_lengths: [C].
         iterations: accepted steps of the solver, int64 [C].
         converged: whether the last refinement shortened them by less than was asked for, bool [C].
+        history: lengths of the straight lines and after each refinement, [C, R].
     """
 
     points: Tensor
@@ -42,6 +43,7 @@ class Geodesics:
     straight_lengths: Tensor
     iterations: Tensor
     converged: Tensor
+    history: Tensor
 
 
 def connect(
@@ -96,7 +98,8 @@ def connect_part(
     straight = lengths = length(flat(decode, best))
     iterations = torch.zeros(len(starts), dtype=torch.int64)
     converged = (starts == ends).all(1) | (straight == 0)  # there is nothing to shorten
-    while not converged.all() and len(spline.inner) < most_pieces:
+    history = [straight]
+    while len(spline.inner) < most_pieces:
         control, accepted = solve(decode, spline, control, ~converged)
         iterations += accepted
         points = spline.at(control, fine)
@@ -105,9 +108,10 @@ def connect_part(
         converged |= lengths - found.minimum(lengths) <= tolerance * lengths
         best = torch.where(shorter[:, None, None], points, best)
         lengths = found.minimum(lengths)
+        history.append(lengths)
         spline, change = spline.refined()
         control = change.to(control) @ control
-    return best, lengths, straight, iterations, converged
+    return best, lengths, straight, iterations, converged, torch.stack(history, 1)
 
 
 def gauss_newton(
@@ -115,8 +119,9 @@ def gauss_newton(
 ) -> tuple[Tensor, Tensor]:
     """Control points [C, K, N] of less energy, by damped Gauss-Newton steps; and how many it took.
 
-    Levenberg's damping (Nocedal & Wright 2006, section 10.3) is raised for a curve whose energy
-    does not fall, and lowered for one whose energy does.
+    Gradients are exact, and new at each step; the curvature, which costs more than all steps
+    together, is that of the curves one begins with. Levenberg's damping (Nocedal & Wright 2006,
+    section 10.3) is raised for a curve whose energy does not fall, and lowered where it does.
 
     Args:
         decode: as for `connect`.
@@ -125,65 +130,74 @@ def gauss_newton(
         moving: which curves to look at, bool [C].
     """
     weights = nodes(spline).to(control)
-    control, moving = control.clone(), moving.clone()
-    damping = torch.full((len(control),), DAMPING).to(control)
+    control, which = control.clone(), moving.nonzero()[:, 0]
     accepted = torch.zeros(len(control), dtype=torch.int64)
-    images = flat(decode, weights @ control)
-    least = energy(images)
+    if len(which) == 0:
+        return control, accepted
+    curvature = gauss_newton_curvature(decode, weights, control[which])
+    scale = curvature.diagonal(dim1=1, dim2=2).mean(1)
+    damping = torch.full((len(which),), DAMPING).to(control)
+    least, gradient = half_energy(decode, weights, control[which])
     for _ in range(MOST_STEPS):
-        which = moving.nonzero()[:, 0]
-        if len(which) == 0:
-            break
-        gradient, curvature = normal_equations(decode, weights, control[which], images[which])
-        scale = curvature.diagonal(dim1=1, dim2=2).mean(1) * damping[which] + 1e-12
-        ridge = scale[:, None, None] * torch.eye(gradient.shape[1]).to(control)
-        step = torch.linalg.solve(curvature + ridge, gradient)
+        ridge = (damping * scale + 1e-12)[:, None, None] * torch.eye(curvature.shape[1]).to(control)
+        step = torch.linalg.solve(curvature + ridge, gradient.flatten(1)).view_as(gradient)
         trial = control[which]
-        trial[:, 1:-1] -= step.unflatten(1, (-1, control.shape[2]))
-        seen = flat(decode, weights @ trial)
-        found = energy(seen)
-        better = found < least[which]
-        settled = better & (least[which] - found <= SETTLED * least[which])
-        won = which[better]
-        control[won], images[won], least[won] = trial[better], seen[better], found[better]
-        accepted[won] += 1
-        damping[which] *= torch.where(better, 0.1, 10.0).to(control)
-        moving[which] = ~settled & (damping[which] < 1e6)
+        trial[:, 1:-1] -= step
+        found, slope = half_energy(decode, weights, trial)
+        better = found < least
+        settled = better & (least - found <= SETTLED * least)
+        control[which[better]] = trial[better]
+        accepted[which[better]] += 1
+        least, gradient = (
+            torch.where(better, found, least),
+            torch.where(better[:, None, None], slope, gradient),
+        )
+        damping = damping * torch.where(better, 0.1, 10.0).to(control)
+        if settled.all():
+            break
+        which, curvature, scale, damping, least, gradient = (
+            each[~settled] for each in (which, curvature, scale, damping, least, gradient)
+        )
     return control, accepted
 
 
-def normal_equations(
-    decode: Decode, weights: Tensor, control: Tensor, images: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradient and Gauss-Newton curvature of half the energy, by the inner control points.
+def half_energy(decode: Decode, weights: Tensor, control: Tensor) -> tuple[Tensor, Tensor]:
+    """½ Σ ‖f(z_t+1) - f(z_t)‖² of curves with nodes z = A C, and its gradient.
 
-    Half the energy is a sum of squares ½ ‖r_t‖² of r_t = f(z_t+1) - f(z_t) (and a factor common to
-    all), at nodes z = A C, so that ∂r_t/∂C_k = A_t+1,k J_t+1 - A_tk J_t.
+    The energy is this times twice the number of steps.
 
     Args:
-        decode: as for `connect`.
+        decode: f, as for `connect`.
         weights: A, [T, K].
         control: C, [C, K, N].
-        images: f(z), [C, T, D].
 
     Returns:
-        [C, F] and [C, F, F], F being (K - 2) N.
+        [C], and [C, K - 2, N] by the control points between the ends.
+    """
+    with torch.enable_grad():
+        inner = control[:, 1:-1].clone().requires_grad_()
+        points = weights @ torch.cat([control[:, :1], inner, control[:, -1:]], 1)
+        half = 0.5 * flat(decode, points).diff(dim=1).square().sum((1, 2))
+        (gradient,) = torch.autograd.grad(half.sum(), inner)
+    return half.detach(), gradient
+
+
+def gauss_newton_curvature(decode: Decode, weights: Tensor, control: Tensor) -> Tensor:
+    """Second derivatives of `half_energy`, but for those of f: [C, F, F], F being (K - 2) N.
+
+    Of residuals r_t = f(z_t+1) - f(z_t) they are Σ_t ∂r_tᵀ ∂r_t, with ∂r_t/∂C_k = A_t+1,k J_t+1 -
+    A_tk J_t: so they need no more than J_sᵀ J_t of each node with itself and with the next.
     """
     inner = weights[:, 1:-1]
-    at = jacobian(decode, (weights @ control).flatten(0, 1)).unflatten(0, images.shape[:2])
-    residual = images.diff(dim=1)
-    # What pulls at a node: the step that ends there, and the one that begins there.
-    pull = torch.zeros(images.shape).to(images)
-    pull[:, 1:] += residual
-    pull[:, :-1] -= residual
-    gradient = torch.einsum("tk,ctdi,ctd->cki", inner, at, pull)
+    points = weights @ control
+    at = jacobian(decode, points.flatten(0, 1)).unflatten(0, points.shape[:2])
     # Each node is in two steps, but for the ends, which are in one.
     steps = torch.full((len(weights),), 2.0).to(inner)
     steps[0] = steps[-1] = 1
     curvature = torch.einsum("t,tk,tl,ctij->ckilj", steps, inner, inner, at.mT @ at)
     next_to = torch.einsum("tk,tl,ctij->ckilj", inner[:-1], inner[1:], at[:, :-1].mT @ at[:, 1:])
     curvature -= next_to + next_to.permute(0, 3, 4, 1, 2)
-    return gradient.flatten(1), curvature.flatten(3, 4).flatten(1, 2)
+    return curvature.flatten(3, 4).flatten(1, 2)
 
 
 def nodes(spline: Spline) -> Tensor:

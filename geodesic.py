@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""The shortest way between two styles, measured by the images on it, beside the straight one.
+
+A straight line in the style space is not the shortest way in image space. Along the shortest one
+images change evenly, and no more than they must.
+
+example: ./geodesic.py --feature-size 8 --digit 5
+         ./geodesic.py --from-test 8 15
+         ./geodesic.py --monte-carlo 200
+"""
+
+from mnist.cli import (
+    GEODESIC_DEFAULTS,
+    TRAINING_EXIT_CODES,
+    Parser,
+    any_number,
+    main,
+    tool_parser,
+    whole_number,
+)
+
+
+def parser() -> Parser:
+    output = "FILE.png, .svg or .pdf; others go beside it (default: geodesic.png in the run's own)"
+    # It may train a classifier first, and then ends as training does.
+    parser = tool_parser(__doc__, output, GEODESIC_DEFAULTS, TRAINING_EXIT_CODES)
+    add = parser.flag
+    add("--digit", "which is written on the way", type=int, choices=range(10), metavar="D")
+    add("--from-test", "between two test images", type=whole_number(0), nargs=2, metavar=("I", "J"))
+    add("--between", "from one corner to another", type=any_number, nargs=2, metavar=("A", "B"))
+    add(
+        "--space",
+        "what is measured: pixels, or a classifier's features",
+        choices=["pixels", "features"],
+    )
+    add("--classifier", "whose features; the usual is trained first", metavar="DIR")
+    add("--solver", "how shortest ways are sought", choices=["gauss-newton", "adam"])
+    add("--monte-carlo", "so many pairs: a table, a histogram", type=whole_number(2), metavar="N")
+    add(
+        "--pairs",
+        "of --monte-carlo: random styles, or steps along the direction of fastest change",
+        choices=["random", "fastest"],
+    )
+    add("--compare", "the same pairs of test images in two runs", nargs=2, metavar=("A", "B"))
+    return parser
+
+
+def run(arguments: dict) -> None:
+    from mnist.geodesic import geodesic  # late: torch takes a second to import
+
+    geodesic(arguments)
+
+
+if __name__ == "__main__":
+    main(parser(), run)

@@ -1,0 +1,315 @@
+"""Shortest ways from one digit's style to another: what geodesic.py does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mnist import animation, pictures, plotting
+from mnist.cli import GEODESIC_DEFAULTS, run_directory
+from mnist.data import load_same_dataset
+from mnist.errors import Problem
+from mnist.latent.geodesics import Geodesics, connect
+from mnist.latent.manifold import Decode, directions, flat
+from mnist.readers import open_reader
+from mnist.run import Run
+from mnist.tools import check_output, open_run, write
+
+SUFFIXES = (".png", ".svg", ".pdf")
+SHOWN = 13  # images of a strip
+FRAMES = 41  # of the moving picture
+FRAME, END = 0.06, 1.0  # seconds that one of them is seen, and the first and the last
+WALK, STRIDE = 20, 0.2  # steps where the image changes fastest, in standard deviations of the prior
+
+
+class Measured(NamedTuple):
+    """Ways between pairs in a run, and how much shorter they are than the straight ones."""
+
+    found: Geodesics
+    seconds: float
+
+    @property
+    def shortening(self) -> np.ndarray:
+        """Relative, [C]: 0 where the straight way is the shortest; NaN where it has no length."""
+        return (1 - self.found.lengths / self.found.straight_lengths).numpy()
+
+
+def geodesic(given: dict[str, Any]) -> None:
+    """Do what the command line says.
+
+    Args:
+        given: the flags that were given, by name.
+
+    Raises:
+        Problem: anything that its user can mend.
+    """
+    wanted = GEODESIC_DEFAULTS | given
+    output = check_output(given, SUFFIXES)
+    refuse_contradictions(given)
+    if "compare" in given:
+        compare(given, wanted, output or Path("geodesic-compare.png"))
+        return
+    run = open_run(given)
+    if "monte_carlo" in given:
+        output = output or run_directory(given) / "geodesic-monte-carlo.png"
+        monte_carlo(run, given, wanted, output)
+    else:
+        single(run, given, wanted, output or run_directory(given) / "geodesic.png")
+
+
+def refuse_contradictions(given: dict[str, Any]) -> None:
+    """Raise a Problem for flags that do not go together."""
+    ways = [flag for flag in ("from_test", "between", "monte_carlo", "compare") if flag in given]
+    allowed = ({"monte_carlo", "compare"},)
+    if len(ways) > 1 and set(ways) not in allowed:
+        one, other = ("--" + flag.replace("_", "-") for flag in ways[:2])
+        raise Problem(f"{one} and {other} cannot go together: each says which pairs to connect")
+    if "pairs" in given and ("monte_carlo" not in given or "compare" in given):
+        raise Problem("--pairs is for --monte-carlo in one run: it says how pairs are drawn")
+    if "compare" in given and ({"ckpt_dir", "feature_size"} & given.keys()):
+        raise Problem("--compare names its runs itself: leave --ckpt-dir and --feature-size out")
+    if "from_test" in given and "digit" in given:
+        raise Problem("--from-test and --digit cannot go together: the images have a digit")
+
+
+# --- what is decoded ------------------------------------------------------------------------------
+
+
+def decoder_of(run: Run, digit: int | None, features: Decode | None) -> Decode:
+    """Styles [B, N] in a run -> what is measured, all written as one digit.
+
+    Args:
+        run: the autoencoder.
+        digit: for a run that is told one.
+        features: of images [B, 1, 28, 28], to be measured instead of their pixels.
+    """
+    labels = None if digit is None else torch.tensor([digit])
+
+    def decode(styles: Tensor) -> Tensor:
+        told = None if labels is None else labels.expand(len(styles))
+        images = run.method.decoder(styles, told).sigmoid()
+        return features(images) if features else images
+
+    return decode
+
+
+def features_of(run: Run, given: dict[str, Any]) -> Decode | None:
+    """What `--space` says: a classifier's features, or None for pixels."""
+    if given.get("space", "pixels") == "pixels":
+        return None
+    dataset = run.config["training"]["dataset"]
+    reader = open_reader(given, "classifier", GEODESIC_DEFAULTS["classifier"], dataset)
+    return reader.method.classifier.features
+
+
+def digit_of(run: Run, wanted: dict[str, Any]) -> int | None:
+    """The digit to write, or None for a run that is not told one."""
+    return wanted["digit"] if run.config["model"]["labels"] else None
+
+
+def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -> Measured:
+    """`connect`, with a bar, a clock, and its errors as something that its user can mend.
+
+    Raises:
+        Problem: what is decoded is NaN or infinite.
+    """
+    began = time.perf_counter()
+    bar = tqdm(desc="connecting", total=len(starts), unit=" pairs", leave=False, disable=None)
+    try:
+        with bar:
+            found = connect(decode, starts, ends, solver=wanted["solver"], tell=bar.update)
+    except ValueError as error:
+        raise Problem(f"{error}: the run is not fit for this") from error
+    return Measured(found, time.perf_counter() - began)
+
+
+# --- one pair -------------------------------------------------------------------------------------
+
+
+def single(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
+    """One pair: a figure, a moving picture and the points."""
+    start, end, digit, title = chosen_pair(run, given, wanted)
+    if torch.equal(start, end):
+        raise Problem(f"{title}: both ends are the same style, so there is no way between them")
+    features = features_of(run, given)
+    measured = ways(decoder_of(run, digit, features), start, end, wanted)
+    found = measured.found
+    share = torch.linspace(0, 1, found.points.shape[1])[:, None]
+    straight = start + share * (end - start)
+    paths = {"straight": straight, "geodesic": found.points[0]}
+    decode = decoder_of(run, digit, None)
+    with torch.no_grad():
+        images = {name: decode(path)[:, 0].numpy() for name, path in paths.items()}
+        seen = {name: flat(decoder_of(run, digit, features), path) for name, path in paths.items()}
+    speeds = {
+        name: (points.diff(dim=0).norm(dim=1) * (len(points) - 1)).numpy()
+        for name, points in seen.items()
+    }
+    shorter = measured.shortening[0]
+    where = "pixels" if features is None else "a classifier's features"
+    print(
+        f"{title}\nlength in {where}: straight {found.straight_lengths.item():.4f}, geodesic "
+        f"{found.lengths.item():.4f}, {shorter:.2%} shorter\nspeed, largest over smallest: "
+        f"straight {spread(speeds['straight']):.2f}, geodesic {spread(speeds['geodesic']):.2f}"
+    )
+    figure = plotting.geodesic(
+        images, speeds, found.history[0].numpy(), f"{title}: {shorter:.1%} shorter", SHOWN
+    )
+    write(output, plotting.picture(figure, output.suffix[1:].lower()))
+    stem = output.with_suffix("")
+    write(Path(f"{stem}.gif"), morph(images))
+    rows = [
+        pd.DataFrame(path.numpy()).add_prefix("style_").assign(way=name, time=share[:, 0].numpy())
+        for name, path in paths.items()
+    ]
+    table = pd.concat(rows)[["way", "time", *rows[0].filter(like="style_").columns]]
+    write(Path(f"{stem}-points.csv"), table.to_csv(index=False).encode())
+    print(f"written: {output}, and beside it {stem.name}.gif and {stem.name}-points.csv")
+
+
+def spread(speeds: np.ndarray) -> float:
+    """The largest speed over the smallest."""
+    return float(speeds.max() / max(speeds.min(), 1e-12))
+
+
+def chosen_pair(
+    run: Run, given: dict[str, Any], wanted: dict[str, Any]
+) -> tuple[Tensor, Tensor, int | None, str]:
+    """Both ends [1, N], the digit that is written between them, and a title.
+
+    Raises:
+        Problem: the flags ask for what there is not.
+    """
+    size, std = run.prior.feature_size, run.prior.std
+    if "from_test" in given:
+        test = load_same_dataset(run.config["training"], given.get("data_dir")).test
+        first, second = given["from_test"]
+        if max(first, second) >= len(test):
+            raise Problem(
+                f"there is no test image {max(first, second)}: the last is {len(test) - 1}"
+            )
+        pair = test.batch(torch.tensor([first, second]))
+        one, other = pair.labels.tolist()
+        if run.config["model"]["labels"] and one != other:
+            raise Problem(
+                f"test images {first} and {second} show a {one} and a {other}, and this run is "
+                "told the digit: a way between styles is written as one digit. Take two of one "
+                "digit, or a run trained with --no-labels"
+            )
+        start, end = run.encode(*pair).split(1)
+        digit = one if run.config["model"]["labels"] else None
+        return start, end, digit, f"from test image {first} to {second}"
+    digit = digit_of(run, wanted)
+    what = "" if digit is None else f" of a {digit}"
+    if "between" in given:
+        start, end = (torch.full((1, size), number * std) for number in given["between"])
+        low, high = given["between"]
+        return start, end, digit, f"from the corner {low:g} to the corner {high:g}{what}"
+    generator = torch.Generator().manual_seed(wanted["seed"])
+    start, end = run.prior.sample(2, generator).split(1)
+    return start, end, digit, f"between two styles{what}, seed {wanted['seed']}"
+
+
+def morph(images: dict[str, np.ndarray]) -> bytes:
+    """A GIF of both ways side by side, the straight one on the left."""
+    steps = np.linspace(0, len(images["straight"]) - 1, FRAMES).round().astype(int)
+    frames = [
+        pictures.side_by_side({name: each[step] for name, each in images.items()}, share)
+        for step, share in zip(steps, np.linspace(0, 1, FRAMES), strict=True)
+    ]
+    seconds = [FRAME] * FRAMES
+    seconds[0] = seconds[-1] = END
+    return animation.gif(frames, seconds)
+
+
+# --- many pairs -----------------------------------------------------------------------------------
+
+
+def monte_carlo(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
+    """Many pairs in one run: how much shorter their ways become."""
+    count, generator = given["monte_carlo"], torch.Generator().manual_seed(wanted["seed"])
+    decode = decoder_of(run, digit_of(run, wanted), features_of(run, given))
+    starts = run.prior.sample(count, generator)
+    if wanted["pairs"] == "random":
+        ends = run.prior.sample(count, generator)
+    else:
+        ends = walked(decode, starts, run.prior.std)
+    measured = ways(decode, starts, ends, wanted)
+    report({str(run_directory(given)): measured}, output)
+
+
+def walked(decode: Decode, points: Tensor, std: float) -> Tensor:
+    """Where one comes to by steps along the direction in which the image changes fastest."""
+    forward = None
+    for _ in tqdm(range(WALK), desc="walking", leave=False, disable=None):
+        with torch.no_grad():
+            _, vectors = directions(decode, points)
+        along = vectors[:, :, -1]
+        if forward is not None:  # an eigenvector has no sign: go on, not back
+            along = along * (along * forward).sum(1, keepdim=True).sign()
+        points, forward = points + STRIDE * std * along, along
+    return points
+
+
+def compare(given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
+    """The same pairs of test images in two runs, each encoded by its own encoder.
+
+    Raises:
+        Problem: the runs are of different data sets.
+    """
+    runs = {name: open_run({"ckpt_dir": name}) for name in given["compare"]}
+    if len(runs) < 2:
+        raise Problem("--compare names one run twice")
+    hashes = {run.config["training"]["dataset_sha256"] for run in runs.values()}
+    if len(hashes) > 1:
+        raise Problem("--compare needs two runs of the same data set: these have different ones")
+    first = next(iter(runs.values()))
+    test = load_same_dataset(first.config["training"], given.get("data_dir")).test
+    there = torch.nonzero(test.labels == wanted["digit"])[:, 0]
+    generator = torch.Generator().manual_seed(wanted["seed"])
+    count = given.get("monte_carlo", wanted["pairs_compared"])
+    chosen = there[torch.randint(len(there), (2, count), generator=generator)]
+    one, other = (test.batch(index) for index in chosen)
+    measured = {}
+    for name, run in runs.items():
+        decode = decoder_of(run, digit_of(run, wanted), features_of(run, given))
+        measured[name] = ways(decode, run.encode(*one), run.encode(*other), wanted)
+    report(measured, output)
+
+
+def report(measured: dict[str, Measured], output: Path) -> None:
+    """Print a table of how much shorter ways became, and write a histogram and all pairs."""
+    print(f"{'run':24} {'pairs':>6} {'shorter by':>18} {'median':>8} {'most':>8} {'converged':>10}")
+    for name, each in measured.items():
+        values = each.shortening[~np.isnan(each.shortening)]
+        error = 1.96 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+        print(
+            f"{name:24} {len(values):6} {values.mean():10.2%} ± {error:5.2%} "
+            f"{np.median(values):8.2%} {values.max():8.2%} "
+            f"{each.found.converged.double().mean():10.1%}"
+        )
+    print("shorter by: mean and its 95 % interval, relative to the straight way's length")
+    figure = plotting.shortenings({name: each.shortening for name, each in measured.items()})
+    write(output, plotting.picture(figure, output.suffix[1:].lower()))
+    rows = [
+        pd.DataFrame(
+            {
+                "run": name,
+                "straight": each.found.straight_lengths.numpy(),
+                "geodesic": each.found.lengths.numpy(),
+                "shortening": each.shortening,
+            }
+        )
+        for name, each in measured.items()
+    ]
+    numbers = output.with_suffix(".csv")
+    write(numbers, pd.concat(rows).to_csv(index=False).encode())
+    seconds = sum(each.seconds for each in measured.values())
+    print(f"{seconds:.1f} s; written: {output} and {numbers}")

@@ -1,0 +1,151 @@
+"""geodesic.py, run as a person runs it, on the 5,000 bundled images."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import assert_refused
+from PIL import Image
+
+import mnist
+from mnist.geodesic import walked
+from mnist.latent.manifold import length
+from mnist.launch import train_run
+
+SCRIPT = "geodesic.py"
+SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True, "epochs": 3}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    for name, flags in {"mnist3.ckpt": {}, "plain2.ckpt": {"labels": False}}.items():
+        size = {"feature_size": int(name[-6])}
+        train_run("sae", SHORT | size | flags | {"ckpt_dir": str(folder / name)})
+    classifier = {"layers": 2, "ckpt_dir": str(folder / "mnist-classifier.ckpt")}
+    train_run("classifier", SHORT | classifier)
+    return folder
+
+
+@pytest.fixture
+def here(trained, tmp_path, run_here):
+    for run in trained.iterdir():
+        shutil.copytree(run, tmp_path / run.name)
+    return lambda *flags, size=3: run_here(
+        SCRIPT, *(["--feature-size", size] if size else []), *flags
+    )
+
+
+def test_a_way_between_two_styles(here, tmp_path):
+    done = here("--digit", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = tmp_path / "mnist3.ckpt"
+    title, lengths, _, written = done.stdout.splitlines()
+    assert title == "between two styles of a 3, seed 0"
+    assert written.endswith("geodesic.png, and beside it geodesic.gif and geodesic-points.csv")
+    with Image.open(run / "geodesic.png") as png:
+        assert png.width > 2000
+    with Image.open(run / "geodesic.gif") as gif:
+        assert gif.n_frames > 5
+    points = pd.read_csv(run / "geodesic-points.csv")
+    ways = dict(list(points.groupby("way")))
+    assert set(ways) == {"straight", "geodesic"}
+    opened, found = mnist.load(run), {}
+    for name, way in ways.items():
+        styles = torch.tensor(way.filter(like="style_").to_numpy(np.float32))
+        images = opened.decode(styles, torch.full((len(styles),), 3))
+        found[name] = length(images.flatten(1)).item()
+        assert f"{name} {found[name]:.3f}" in lengths
+    assert found["geodesic"] <= found["straight"]
+    ends = [way.iloc[[0, -1]].filter(like="style_").to_numpy() for way in ways.values()]
+    assert np.allclose(*ends, atol=1e-5)
+
+
+def test_pairs_of_ones_own(here, tmp_path):
+    test = mnist.data.load_dataset("mnist-5k").test
+    one, other = torch.nonzero(test.labels == 7)[:2, 0].tolist()
+    third = torch.nonzero(test.labels == 2)[0].item()
+    assert here("--from-test", one, other, "--output", "a.png").returncode == 0
+    styles = pd.read_csv(tmp_path / "a-points.csv").filter(like="style_").to_numpy(np.float32)
+    batch = test.batch(torch.tensor([one, other]))
+    ends = mnist.load(tmp_path / "mnist3.ckpt").encode(*batch).numpy()
+    assert np.allclose(styles[[0, -1]], ends, atol=1e-5)
+    refused = here("--from-test", one, third, "--output", "b.png")
+    assert_refused(refused, "show a 7 and a 2, and this run is told the digit")
+    # A run without labels has a way between them.
+    flags = ("--ckpt-dir", "plain2.ckpt", "--output", "b.svg")
+    assert here("--from-test", one, third, *flags, size=None).returncode == 0
+    assert here("--between", -1, 1, *flags, size=None).returncode == 0
+    corners = pd.read_csv(tmp_path / "b-points.csv").filter(like="style_").to_numpy()
+    assert corners[[0, -1]].tolist() == [[-1, -1], [1, 1]]
+
+
+def test_features_may_be_measured_instead(here, tmp_path):
+    done = here("--space", "features", "--output", "a.png")
+    assert done.returncode == 0, done.stderr
+    assert "length in a classifier's features: " in done.stdout
+
+
+@pytest.mark.parametrize("pairs", ["random", "fastest"])
+def test_many_pairs(here, tmp_path, pairs):
+    done = here("--monte-carlo", 12, "--pairs", pairs, "--digit", 8)
+    assert (done.returncode, done.stderr) == (0, "")
+    table = pd.read_csv(tmp_path / "mnist3.ckpt" / "geodesic-monte-carlo.csv")
+    assert len(table) == 12
+    assert (table["shortening"] >= 0).all()
+    assert np.allclose(table["shortening"], 1 - table["geodesic"] / table["straight"], atol=1e-6)
+    values = table["shortening"]
+    interval = 1.96 * values.std() / 12**0.5
+    assert f"{values.mean():.2%} ± {interval:.2%}" in done.stdout
+    assert (tmp_path / "mnist3.ckpt" / "geodesic-monte-carlo.png").exists()
+
+
+def test_the_same_pairs_in_two_runs(here, tmp_path):
+    runs = ("mnist3.ckpt", "plain2.ckpt")
+    done = here("--compare", *runs, "--monte-carlo", 10, "--output", "c.pdf", size=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    table = pd.read_csv(tmp_path / "c.csv")
+    assert table["run"].value_counts().to_dict() == dict.fromkeys(runs, 10)
+    # Each by its own encoder: the ends are decoded to the images' own reconstructions.
+    one, other = (table[table["run"] == name]["straight"].to_numpy() for name in runs)
+    assert not np.allclose(one, other)
+
+
+def test_walking_where_the_image_changes_fastest():
+    """Of a decoder that stretches one direction ten times, that is the way; always onwards."""
+    stretch = torch.diag(torch.tensor([1.0, 10.0, 1.0]))
+    points = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    moved = walked(lambda z: z @ stretch, points, std=1.0) - points
+    assert torch.allclose(moved[:, 1].abs(), torch.full((4,), 20 * 0.2), atol=1e-4)
+    assert torch.allclose(moved[:, [0, 2]], torch.zeros(4, 2), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--digit", 12), "invalid choice"),
+        (("--from-test", 3, 3), "both ends are the same style"),
+        (("--from-test", 3, 99999), "there is no test image 99999"),
+        (("--from-test", 0, 1, "--digit", 3), "the images have a digit"),
+        (("--between", 0, 0), "both ends are the same style"),
+        (("--between", 0, "nan"), "not a number"),
+        (("--between", 0, 1, "--monte-carlo", 5), "cannot go together"),
+        (("--monte-carlo", 1), "not a whole number of at least 2"),
+        (("--pairs", "random"), "--pairs is for --monte-carlo"),
+        (("--compare", "mnist3.ckpt", "plain2.ckpt"), "leave --ckpt-dir and --feature-size out"),
+        (("--output", "x.gif"), ".gif is not one of"),
+        (("--classifier", "nowhere.ckpt", "--space", "features"), "no trained classifier"),
+    ],
+)
+def test_what_it_refuses(here, tmp_path, flags, says):
+    before = sorted(tmp_path.rglob("*"))
+    assert_refused(here(*flags), says)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_runs_that_cannot_be_compared(here):
+    assert_refused(here("--compare", "mnist3.ckpt", "gone.ckpt", size=None), "gone.ckpt")
+    assert_refused(here("--compare", "mnist3.ckpt", "mnist3.ckpt", size=None), "one run twice")
+    assert_refused(here("--ckpt-dir", "mnist-classifier.ckpt", size=None), "has no styles")
