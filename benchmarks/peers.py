@@ -153,9 +153,11 @@ def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subj
 
 
 US = Contestant("this project's AAE", ours("aae"))
-UNLABELLED = Contestant("this project's AAE, no labels", ours("aae", labels=False))
-PEERS = [
+OTHERS = [
     Contestant("this project's SAE", ours("sae")),
+    Contestant("this project's AAE, no labels", ours("aae", labels=False)),
+]
+PEERS = [
     Contestant("pythae's AAE", pythae("Adversarial_AE")),
     Contestant("pythae's VAE", pythae("VAE")),
     Contestant("pythae's WAE-MMD", pythae("WAE_MMD")),
@@ -383,7 +385,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--feature-sizes", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--alone", type=int, nargs="+", default=[4], help="sizes without peers")
-    parser.add_argument("--no-labels", type=int, nargs="*", default=[8], help="AAE without labels")
+    parser.add_argument("--others", type=int, nargs="*", default=[8], help="SAE; AAE, no labels")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "peers")
     parser.add_argument("--repeats", type=int, default=3, help="of the timings (default: 3)")
@@ -404,8 +406,9 @@ def main() -> None:
         found[size] = {US.name: of_seeds(US, size, DEFAULTS["epochs"]["mnist"])}
         for contestant in PEERS if size in arguments.feature_sizes else ():
             found[size][contestant.name] = within_our_time(contestant, size)
-    for size in found.keys() & set(arguments.no_labels):
-        found[size][UNLABELLED.name] = within_our_time(UNLABELLED, size)
+    for size in found.keys() & set(arguments.others):
+        for contestant in OTHERS:
+            found[size][contestant.name] = within_our_time(contestant, size)
 
     one = next(iter(found.values()))[US.name][0]
     print(explain(one, reader.method.summary()))
