@@ -116,8 +116,8 @@ def explain(dataset: Dataset, accuracy: float) -> str:
 - *leakage*: how often a multi-layer perceptron, trained on the training images' styles, reads the
   digit off a test image's style; chance is {chance:.2%}.
 - *agreement*: how often the digit asked for is what a classifier reads in {DECODINGS:,} decodings
-  of styles from the prior, not sharpened; it reads {accuracy:.2%} of the real test images correctly, and had no
-  part in the training."""
+  of styles from the prior, not sharpened; it reads {accuracy:.2%} of the real test images
+  correctly, and had no part in the training."""
 
 
 def main() -> None:
