@@ -352,12 +352,13 @@ pythae {version("pythae")}. Full MNIST, one training after the other on the othe
 mean ± standard deviation over the seeds. All train as long as this project's AAE takes for the 30
 epochs of its defaults, which says nothing of how good they would become in more time.
 
-This project's AAE and SAE are told the digit, as their scripts do by default, which is part of why
-they win; pythae's models know nothing of digits, and cannot be asked for one: no agreement, no CAS. pythae's models have their own networks (784-512-N and back), losses, trainer
-and batches of {PEER_BATCH}. Their learning rates are those with the lowest test MSE in trials of
-five epochs ({rates}; docs/LOG.md), and fall to
-zero as this project's do; all else is at its default. What is measured is what pythae keeps: the
-best by training loss.
+This project's AAE and SAE are told the digit, as their scripts do by default, which helps them in
+every column. pythae's models know nothing of digits, and cannot be asked for one: no agreement, no
+CAS. They have their own networks (784-512-N and back), losses, trainer and batches of
+{PEER_BATCH}. Their learning rates are those with the lowest test MSE in trials of five epochs
+({rates}; docs/LOG.md), and fall to zero as this
+project's do; all else is at its default. What is measured is what pythae keeps: the best by
+training loss.
 
 - *s an epoch*, *s in all*: of the training, with reading the data and all that each writes.
 - *test MSE*, *SSIM*: of reconstructed test images.
