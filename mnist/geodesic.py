@@ -57,6 +57,7 @@ def geodesic(given: dict[str, Any]) -> None:
         compare(given, wanted, output or Path("geodesic-compare.png"))
         return
     run = open_run(given)
+    refuse_digit(run, given)
     if "monte_carlo" in given:
         output = output or run_directory(given) / "geodesic-monte-carlo.png"
         monte_carlo(run, given, wanted, output)
@@ -112,6 +113,12 @@ def features_of(run: Run, given: dict[str, Any]) -> Decode | None:
 def digit_of(run: Run, wanted: dict[str, Any]) -> int | None:
     """The digit to write, or None for a run that is not told one."""
     return wanted["digit"] if run.config["model"]["labels"] else None
+
+
+def refuse_digit(run: Run, given: dict[str, Any]) -> None:
+    """Raise a Problem for a digit that the run could not be told."""
+    if "digit" in given and not run.config["model"]["labels"]:
+        raise Problem(f"{run_directory(given)} was trained with --no-labels: leave --digit out")
 
 
 def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -> Measured:

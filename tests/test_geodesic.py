@@ -230,7 +230,8 @@ def test_what_has_no_shortest_way():
         (points, points[:1], network()),
         (points[0], points[1], network()),
         (points.double(), torch.full((2, 3), torch.nan, dtype=F64), network()),
-        (points, points, lambda z: z / 0),
+        (points, -points, lambda z: z / 0),
+        (points, -points, lambda z: torch.where(z.norm(dim=1, keepdim=True) < 0.1, torch.nan, z)),
     ):
         with pytest.raises(ValueError, match=r"no curves from|NaN or infinite"):
             connect(decode, starts, ends)

@@ -149,3 +149,5 @@ def test_runs_that_cannot_be_compared(here):
     assert_refused(here("--compare", "mnist3.ckpt", "gone.ckpt", size=None), "gone.ckpt")
     assert_refused(here("--compare", "mnist3.ckpt", "mnist3.ckpt", size=None), "one run twice")
     assert_refused(here("--ckpt-dir", "mnist-classifier.ckpt", size=None), "has no styles")
+    refused = here("--ckpt-dir", "plain2.ckpt", "--digit", 3, size=None)
+    assert_refused(refused, "trained with --no-labels: leave --digit out")

@@ -71,9 +71,8 @@ def connect(
     """
     if starts.ndim != 2 or starts.shape != ends.shape or solver not in SOLVERS:
         raise ValueError(f"no curves from {list(starts.shape)} to {list(ends.shape)} by {solver!r}")
-    for points in (starts, ends):
-        if not (torch.isfinite(points).all() and torch.isfinite(flat(decode, points)).all()):
-            raise ValueError("an end point, or what is decoded there, is NaN or infinite")
+    if not torch.isfinite(torch.stack([starts, ends])).all():
+        raise ValueError("an end of a curve is NaN or infinite")
     parts = []
     for pair in zip(starts.split(PART), ends.split(PART), strict=True):
         parts.append(connect_part(decode, *pair, SOLVERS[solver], tolerance, most_pieces))
@@ -96,6 +95,8 @@ def connect_part(
     control = spline.straight(starts, ends)
     best = spline.at(control, fine)
     straight = lengths = length(flat(decode, best))
+    if not torch.isfinite(straight).all():
+        raise ValueError("what is decoded on a straight way is NaN or infinite")
     iterations = torch.zeros(len(starts), dtype=torch.int64)
     converged = (starts == ends).all(1) | (straight == 0)  # there is nothing to shorten
     history = [straight]
