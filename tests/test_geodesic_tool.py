@@ -63,6 +63,13 @@ def test_a_way_between_two_styles(here, tmp_path):
     assert np.allclose(*ends, atol=1e-5)
 
 
+def test_it_says_nothing_on_standard_error(trained, run_script, tmp_path):
+    """In a process of its own: nobody swallows warnings there."""
+    shutil.copytree(trained / "mnist3.ckpt", tmp_path / "mnist3.ckpt")
+    done = run_script(SCRIPT, "--feature-size", 3, "--output", "a.png")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_pairs_of_ones_own(here, tmp_path):
     test = mnist.data.load_dataset("mnist-5k").test
     one, other = torch.nonzero(test.labels == 7)[:2, 0].tolist()

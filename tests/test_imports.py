@@ -100,7 +100,7 @@ def test_a_method_knows_networks_and_losses_only(path):
 def test_latent_tools_know_nothing_of_runs(path):
     packages, ours = imported(path)
     assert ours <= {"latent"}
-    standard = {"__future__", "collections", "dataclasses", "math", "typing"}
+    standard = {"__future__", "collections", "dataclasses", "math", "typing", "warnings"}
     assert packages <= TORCH | standard | {"mnist"}
 
 

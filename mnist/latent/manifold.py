@@ -10,6 +10,7 @@ Jacobian at all: it is the sum of the distances between decoded neighbours, in t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -24,9 +25,17 @@ def flat(decode: Decode, points: Tensor) -> Tensor:
     return decode(points.flatten(0, -2)).flatten(1).unflatten(0, points.shape[:-1])
 
 
+def push(decode: Decode, points: Tensor, velocities: Tensor) -> Tensor:
+    """J dz at each point, by forward mode: points and velocities [B, N] -> [B, D]."""
+    with warnings.catch_warnings():
+        # torch.func readies itself at its first use, by a function that torch itself deprecates.
+        warnings.simplefilter("ignore")
+        return jvp(lambda z: flat(decode, z), (points,), (velocities,))[1]
+
+
 def speed(decode: Decode, points: Tensor, velocities: Tensor) -> Tensor:
     """‖J dz‖, how fast the image changes: points and velocities [B, N] -> [B]."""
-    return jvp(lambda z: flat(decode, z), (points,), (velocities,))[1].norm(dim=1)
+    return push(decode, points, velocities).norm(dim=1)
 
 
 def jacobian(decode: Decode, points: Tensor) -> Tensor:
@@ -37,10 +46,7 @@ def jacobian(decode: Decode, points: Tensor) -> Tensor:
     """
     units = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
 
-    def along(unit: Tensor) -> Tensor:
-        return jvp(lambda z: flat(decode, z), (points,), (unit.expand_as(points),))[1]
-
-    return vmap(along, out_dims=2)(units)
+    return vmap(lambda unit: push(decode, points, unit.expand_as(points)), out_dims=2)(units)
 
 
 def metric(decode: Decode, points: Tensor) -> Tensor:
