@@ -3,6 +3,7 @@
 import functools
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 import torch
 
 from mnist.checkpoint import Progress
+from mnist.cli import CLASSIFIER_DEFAULTS
 from mnist.data import Dataset, Digits, load_dataset
+from mnist.launch import train_run
 from mnist.methods import METHODS
 from mnist.session import Session
 
@@ -151,6 +154,37 @@ def run_here(tmp_path, monkeypatch, capsys):
         return subprocess.CompletedProcess(flags, code, output, errors)
 
     return run
+
+
+def train_small(folder, method, epochs):
+    """Runs in a folder, trained a little on the bundled images: two autoencoders, and a classifier.
+
+    mnist3.ckpt is told the digit, plain2.ckpt is not. `epochs` are of the autoencoders and of the
+    classifier, a small perceptron.
+    """
+    common = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
+    for size, labels, name in ((3, True, "mnist3.ckpt"), (2, False, "plain2.ckpt")):
+        flags = {"feature_size": size, "labels": labels, "epochs": epochs[0]}
+        train_run(method, common | flags | {"ckpt_dir": str(folder / name)})
+    flags = {"layers": 2, "epochs": epochs[1], "ckpt_dir": str(folder / "mnist-classifier.ckpt")}
+    train_run("classifier", common | flags, CLASSIFIER_DEFAULTS)
+    return folder
+
+
+@pytest.fixture
+def run_beside(tmp_path, run_here):
+    """Run a script in a directory with copies of a folder's runs."""
+
+    def copy(folder):
+        for run in folder.iterdir():
+            shutil.copytree(run, tmp_path / run.name)
+
+        def run(script, *flags, size=3):
+            return run_here(script, *(["--feature-size", size] if size else []), *flags)
+
+        return run
+
+    return copy
 
 
 @pytest.fixture

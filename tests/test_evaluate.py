@@ -3,21 +3,20 @@
 import dataclasses
 import json
 import os
-import shutil
 import sys
 import types
+from functools import partial
 from urllib.error import URLError
 
 import pytest
 import torch
-from conftest import assert_refused, bundled, one_line, save_run
+from conftest import SMALL, assert_refused, bundled, one_line, save_run, train_small
 from torch.nn import functional as F
 
 import mnist
-from mnist import cli, evaluate, metrics
+from mnist import evaluate, metrics
 from mnist.errors import Problem
 from mnist.evaluate import TABLE
-from mnist.launch import train_run
 from mnist.measure import Subject, decoded, draw_ex_post, measure, share_read
 from mnist.prior import Gaussian
 
@@ -27,14 +26,8 @@ SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A directory with a run to evaluate, one without labels, and a judge."""
-    folder = tmp_path_factory.mktemp("trained")
-    for name, flags in {"mnist3.ckpt": {}, "plain2.ckpt": {"labels": False}}.items():
-        size = {"feature_size": int(name[-6])}
-        train_run("aae", SHORT | size | flags | {"epochs": 4, "ckpt_dir": str(folder / name)})
-    classifier = {"layers": 2, "epochs": 5, "ckpt_dir": str(folder / "mnist-classifier.ckpt")}
-    train_run("classifier", SHORT | classifier, cli.CLASSIFIER_DEFAULTS)
-    return folder
+    """A directory with runs to evaluate, and a judge."""
+    return train_small(tmp_path_factory.mktemp("trained"), "aae", (4, 5))
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +36,8 @@ def judge(trained):
 
 
 @pytest.fixture
-def here(trained, tmp_path, run_here):
-    """Run the script in a directory of such runs."""
-    for run in trained.iterdir():
-        shutil.copytree(run, tmp_path / run.name)
-
-    def run(*flags, size=3):
-        return run_here(EVALUATE, *(["--feature-size", size] if size else []), *flags)
-
-    return run
+def here(trained, run_beside):
+    return partial(run_beside(trained), EVALUATE)
 
 
 def read(path):
@@ -325,11 +311,8 @@ def test_what_cannot_be_evaluated(here, tmp_path, monkeypatch):
     assert_refused(here("--ex-post", "vine"), "invalid choice")
     assert_refused(here("--ckpt-dir", "mnist3.ckpt", "gone.ckpt", size=None), "gone.ckpt")
     assert_refused(here("--ckpt-dir", "mnist3.ckpt", "mnist3.ckpt", size=None), "twice")
-    save_run(tmp_path / "new.ckpt", "sae", {"feature_size": 2, "labels": True} | BARE)
+    save_run(tmp_path / "new.ckpt", "sae", SMALL)
     assert_refused(here("--ckpt-dir", "new.ckpt", size=None), "not been trained for an epoch")
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert_refused(here(), "cannot write to mnist3.ckpt")
     assert not list(tmp_path.glob("*/evaluation*"))
-
-
-BARE = {"prior_std": 1.0, "lr": 1e-3, "seed": 0, "hidden": [16, 8]}

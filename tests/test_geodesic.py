@@ -1,239 +1,151 @@
-"""Curves, the metric and shortest ways: closed forms, finite differences and SciPy."""
+"""geodesic.py, run as a person runs it, on the 5,000 bundled images."""
 
-import math
+import shutil
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
-import scipy.integrate
-import scipy.interpolate
 import torch
+from conftest import assert_refused, train_small
+from PIL import Image
 
-from mnist.latent import manifold
-from mnist.latent.curves import Spline, even
-from mnist.latent.geodesics import connect
+import mnist
+from mnist.geodesic import walked
+from mnist.latent.manifold import length
 
-F64 = torch.float64
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
+SCRIPT = "geodesic.py"
+SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True, "epochs": 3}
 
 
-def network(inputs=3, outputs=7):
-    layers = torch.nn.Sequential(
-        torch.nn.Linear(inputs, 16), torch.nn.Tanh(), torch.nn.Linear(16, outputs)
-    ).double()
-    return layers.requires_grad_(False)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train_small(tmp_path_factory.mktemp("trained"), "sae", (3, 3))
 
 
-# --- curves -------------------------------------------------------------------------------------
+@pytest.fixture
+def here(trained, run_beside):
+    return partial(run_beside(trained), SCRIPT)
 
 
-@pytest.mark.parametrize("degree", [1, 2, 3, 5])
-@pytest.mark.parametrize("inner", [(), (0.5,), (0.1, 0.35, 0.9)])
-def test_splines_against_scipy(degree, inner):
-    spline = Spline(degree, inner)
-    control = torch.randn(spline.size, 4, dtype=F64)
-    theirs = scipy.interpolate.BSpline(spline.knots.numpy(), control.numpy(), degree)
-    times = torch.cat([torch.linspace(0, 1, 41, dtype=F64), torch.tensor(inner, dtype=F64)])
-    assert np.allclose(spline.at(control, times), theirs(times.numpy()), atol=1e-12)
-    inside = times[(times > 0) & (times < 1)]
-    inside = inside[~torch.isin(inside, torch.tensor(inner, dtype=F64))]
-    derivative = theirs.derivative()(inside.numpy())
-    assert np.allclose(spline.velocity(control, inside), derivative, atol=1e-9)
+def test_a_way_between_two_styles(here, tmp_path):
+    done = here("--digit", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = tmp_path / "mnist3.ckpt"
+    title, lengths, _, written = done.stdout.splitlines()
+    assert title == "between two styles of a 3, seed 0"
+    assert written.endswith("geodesic.png, and beside it geodesic.gif and geodesic-points.csv")
+    with Image.open(run / "geodesic.png") as png:
+        assert png.width > 2000
+    with Image.open(run / "geodesic.gif") as gif:
+        assert gif.n_frames > 5
+    points = pd.read_csv(run / "geodesic-points.csv")
+    ways = dict(list(points.groupby("way")))
+    assert set(ways) == {"straight", "geodesic"}
+    opened, found = mnist.load(run), {}
+    for name, way in ways.items():
+        styles = torch.tensor(way.filter(like="style_").to_numpy(np.float32))
+        images = opened.decode(styles, torch.full((len(styles),), 3))
+        found[name] = length(images.flatten(1)).item()
+        assert f"{name} {found[name]:.3f}" in lengths
+    assert found["geodesic"] <= found["straight"]
+    ends = [way.iloc[[0, -1]].filter(like="style_").to_numpy() for way in ways.values()]
+    assert np.allclose(*ends, atol=1e-5)
 
 
-def test_a_spline_without_inner_knots_is_a_bezier_curve():
-    control = torch.randn(4, 2, dtype=F64)
-    t = torch.linspace(0, 1, 11, dtype=F64)[:, None]
-    bernstein = torch.cat([math.comb(3, k) * t**k * (1 - t) ** (3 - k) for k in range(4)], 1)
-    torch.testing.assert_close(even(3, 1).at(control, t[:, 0]), bernstein @ control)
+def test_it_says_nothing_on_standard_error(trained, run_script, tmp_path):
+    """In a process of its own: nobody swallows warnings there."""
+    shutil.copytree(trained / "mnist3.ckpt", tmp_path / "mnist3.ckpt")
+    done = run_script(SCRIPT, "--feature-size", 3, "--output", "a.png")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("degree", [1, 3])
-def test_refining_leaves_the_curve_as_it_was(degree):
-    spline = even(degree, 3)
-    control = torch.randn(5, spline.size, 2, dtype=F64)
-    finer, change = spline.refined()
-    assert len(finer.inner) == 2 * 2 + 1
-    times = torch.linspace(0, 1, 101)
-    difference = finer.at(change @ control, times) - spline.at(control, times)
-    assert difference.abs().max() < 1e-12
+def test_pairs_of_ones_own(here, tmp_path):
+    test = mnist.data.load_dataset("mnist-5k").test
+    one, other = torch.nonzero(test.labels == 7)[:2, 0].tolist()
+    third = torch.nonzero(test.labels == 2)[0].item()
+    assert here("--from-test", one, other, "--output", "a.png").returncode == 0
+    styles = pd.read_csv(tmp_path / "a-points.csv").filter(like="style_").to_numpy(np.float32)
+    batch = test.batch(torch.tensor([one, other]))
+    ends = mnist.load(tmp_path / "mnist3.ckpt").encode(*batch).numpy()
+    assert np.allclose(styles[[0, -1]], ends, atol=1e-5)
+    refused = here("--from-test", one, third, "--output", "b.png")
+    assert_refused(refused, "show a 7 and a 2, and this run is told the digit")
+    # A run without labels has a way between them.
+    flags = ("--ckpt-dir", "plain2.ckpt", "--output", "b.svg")
+    assert here("--from-test", one, third, *flags, size=None).returncode == 0
+    assert here("--between", -1, 1, *flags, size=None).returncode == 0
+    corners = pd.read_csv(tmp_path / "b-points.csv").filter(like="style_").to_numpy()
+    assert corners[[0, -1]].tolist() == [[-1, -1], [1, 1]]
 
 
-@pytest.mark.parametrize("spline", [even(1, 4), even(3, 1), Spline(3, (0.2, 0.7))])
-def test_a_straight_line_is_run_through_evenly(spline):
-    start, end = torch.randn(2, 3, 4, dtype=F64)
-    times = torch.linspace(0, 1, 9, dtype=F64)
-    points = spline.at(spline.straight(start, end), times)
-    expected = start[:, None] + times[:, None] * (end - start)[:, None]
-    torch.testing.assert_close(points, expected)
+def test_features_may_be_measured_instead(here, tmp_path):
+    done = here("--space", "features", "--output", "a.png")
+    assert done.returncode == 0, done.stderr
+    assert "length in a classifier's features: " in done.stdout
 
 
-def test_what_is_no_spline_or_no_time():
-    for degree, inner in ((0, ()), (3, (0.5, 0.5)), (3, (1.0,)), (3, (0.7, 0.2))):
-        with pytest.raises(ValueError, match="no spline"):
-            Spline(degree, inner)
-    with pytest.raises(ValueError, match="times from 0 to 1"):
-        even(3, 2).matrix(torch.tensor([1.1]))
+@pytest.mark.parametrize("pairs", ["random", "fastest"])
+def test_many_pairs(here, tmp_path, pairs):
+    done = here("--monte-carlo", 12, "--pairs", pairs, "--digit", 8)
+    assert (done.returncode, done.stderr) == (0, "")
+    table = pd.read_csv(tmp_path / "mnist3.ckpt" / "geodesic-monte-carlo.csv")
+    assert len(table) == 12
+    assert (table["shortening"] >= 0).all()
+    assert np.allclose(table["shortening"], 1 - table["geodesic"] / table["straight"], atol=1e-6)
+    values = table["shortening"]
+    interval = 1.96 * values.std() / 12**0.5
+    assert f"{values.mean():.2%} ± {interval:.2%}" in done.stdout
+    assert (tmp_path / "mnist3.ckpt" / "geodesic-monte-carlo.png").exists()
 
 
-# --- the metric ---------------------------------------------------------------------------------
+def test_the_same_pairs_in_two_runs(here, tmp_path):
+    runs = ("mnist3.ckpt", "plain2.ckpt")
+    done = here("--compare", *runs, "--monte-carlo", 10, "--output", "c.pdf", size=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    table = pd.read_csv(tmp_path / "c.csv")
+    assert table["run"].value_counts().to_dict() == dict.fromkeys(runs, 10)
+    # Each by its own encoder: the ends are decoded to the images' own reconstructions.
+    one, other = (table[table["run"] == name]["straight"].to_numpy() for name in runs)
+    assert not np.allclose(one, other)
 
 
-def test_metric_and_speed_against_finite_differences():
-    decode, z = network(), torch.randn(5, 3, dtype=F64)
-    step = 1e-6
-    columns = [
-        (decode(z + step * unit) - decode(z - step * unit)) / (2 * step)
-        for unit in torch.eye(3, dtype=F64)
-    ]
-    expected = torch.stack(columns, 2)
-    torch.testing.assert_close(manifold.jacobian(decode, z), expected, rtol=1e-6, atol=1e-8)
-    torch.testing.assert_close(
-        manifold.metric(decode, z), expected.mT @ expected, rtol=1e-6, atol=1e-8
-    )
-    dz = torch.randn(5, 3, dtype=F64)
-    fast = (expected @ dz[..., None])[..., 0].norm(dim=1)
-    torch.testing.assert_close(manifold.speed(decode, z, dz), fast, rtol=1e-6, atol=1e-8)
+def test_walking_where_the_image_changes_fastest():
+    """Of a decoder that stretches one direction ten times, that is the way; always onwards."""
+    stretch = torch.diag(torch.tensor([1.0, 10.0, 1.0]))
+    points = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    moved = walked(lambda z: z @ stretch, points, std=1.0) - points
+    assert torch.allclose(moved[:, 1].abs(), torch.full((4,), 20 * 0.2), atol=1e-4)
+    assert torch.allclose(moved[:, [0, 2]], torch.zeros(4, 2), atol=1e-4)
 
 
-def test_directions_are_those_of_extreme_speed():
-    decode, z = network(), torch.randn(5, 3, dtype=F64)
-    values, vectors = manifold.directions(decode, z)
-    for which in (0, 2):
-        speed = manifold.speed(decode, z, vectors[:, :, which])
-        torch.testing.assert_close(speed**2, values[:, which])
-    any_direction = torch.nn.functional.normalize(torch.randn(5, 3, dtype=F64), dim=1)
-    speed = manifold.speed(decode, z, any_direction) ** 2
-    assert ((values[:, 0] <= speed) & (speed <= values[:, 2])).all()
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--digit", 12), "invalid choice"),
+        (("--from-test", 3, 3), "both ends are the same style"),
+        (("--from-test", 3, 99999), "there is no test image 99999"),
+        (("--from-test", 0, 1, "--digit", 3), "the images have a digit"),
+        (("--between", 0, 0), "both ends are the same style"),
+        (("--between", 0, "nan"), "not a number"),
+        (("--between", 0, 1, "--monte-carlo", 5), "cannot go together"),
+        (("--monte-carlo", 10_001), "take at most 10,000 pairs"),
+        (("--monte-carlo", 1), "not a whole number of at least 2"),
+        (("--pairs", "random"), "--pairs is for --monte-carlo"),
+        (("--compare", "mnist3.ckpt", "plain2.ckpt"), "leave --ckpt-dir and --feature-size out"),
+        (("--output", "x.gif"), ".gif is not one of"),
+        (("--classifier", "nowhere.ckpt", "--space", "features"), "no trained classifier"),
+    ],
+)
+def test_what_it_refuses(here, tmp_path, flags, says):
+    before = sorted(tmp_path.rglob("*"))
+    assert_refused(here(*flags), says)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_length_and_energy_of_a_circle():
-    angle = torch.linspace(0, math.pi, 2001, dtype=F64)
-    circle = torch.stack([angle.cos(), angle.sin()], 1)
-    assert manifold.length(circle).item() == pytest.approx(math.pi, rel=1e-6)
-    assert manifold.energy(circle).item() == pytest.approx(math.pi**2, rel=1e-6)
-    uneven = torch.stack([(angle**2 / math.pi).cos(), (angle**2 / math.pi).sin()], 1)
-    assert manifold.length(uneven).item() == pytest.approx(math.pi, rel=1e-6)
-    assert manifold.energy(uneven).item() == pytest.approx(math.pi**2 * 4 / 3, rel=1e-5)
-
-
-def test_the_metric_of_a_stochastic_decoder_is_the_expected_one():
-    mean, std, z = network(), network(outputs=4), torch.randn(5, 3, dtype=F64)
-    both = manifold.metric(manifold.stochastic(mean, std), z)
-    torch.testing.assert_close(both, manifold.metric(mean, z) + manifold.metric(std, z))
-
-
-# --- shortest ways ------------------------------------------------------------------------------
-
-
-def sphere(z):
-    """Longitude and latitude to a point of the unit sphere."""
-    longitude, latitude = z.unbind(1)
-    around = latitude.cos()
-    return torch.stack([around * longitude.cos(), around * longitude.sin(), latitude.sin()], 1)
-
-
-@pytest.mark.parametrize("solver", ["gauss-newton", "adam"])
-def test_the_shortest_way_of_a_linear_decoder_is_straight(solver):
-    matrix = torch.randn(3, 6, dtype=F64)
-    starts, ends = torch.randn(2, 4, 3, dtype=F64)
-    found = connect(lambda z: z @ matrix, starts, ends, solver=solver)
-    straight = ((ends - starts) @ matrix).norm(dim=1)
-    torch.testing.assert_close(found.straight_lengths, straight)
-    torch.testing.assert_close(found.lengths, straight, rtol=1e-6, atol=0)
-    times = torch.linspace(0, 1, found.points.shape[1], dtype=F64)[:, None]
-    line = starts[:, None] + times * (ends - starts)[:, None]
-    torch.testing.assert_close(found.points, line, rtol=0, atol=1e-6)
-    assert found.converged.all()
-
-
-def test_the_shortest_ways_on_a_sphere_are_great_circles():
-    starts = torch.tensor([[0.0, 0.6], [0.3, -0.2], [-1.0, 0.9]], dtype=F64)
-    ends = torch.tensor([[1.8, 0.6], [1.5, 1.0], [1.0, 0.8]], dtype=F64)
-    found = connect(sphere, starts, ends, tolerance=1e-9, most_pieces=32)
-    angle = (sphere(starts) * sphere(ends)).sum(1).arccos()
-    fine = manifold.length(sphere(found.points.flatten(0, 1)).unflatten(0, (3, -1)))
-    torch.testing.assert_close(found.lengths, fine)
-    torch.testing.assert_close(found.lengths, angle, rtol=1e-4, atol=0)  # chords of 128 steps
-    assert (found.lengths <= angle).all() or (found.lengths - angle).abs().max() < 1e-4
-    # All in the plane of the great circle, evenly.
-    images = sphere(found.points.flatten(0, 1)).unflatten(0, (3, -1))
-    normal = torch.linalg.cross(sphere(starts), sphere(ends))
-    normal = torch.nn.functional.normalize(normal, dim=1)
-    assert (images @ normal[..., None]).abs().max() < 2e-3
-    steps = images.diff(dim=1).norm(dim=2)
-    assert (steps.amax(1) / steps.amin(1)).max() < 1.02
-
-
-def test_the_error_falls_as_curves_are_refined():
-    starts = torch.tensor([[0.0, 0.9]], dtype=F64)
-    ends = torch.tensor([[2.2, 0.9]], dtype=F64)
-    angle = (sphere(starts) * sphere(ends)).sum(1).arccos().item()
-    errors = []
-    for pieces in (2, 4, 8):
-        found = connect(sphere, starts, ends, tolerance=0, most_pieces=pieces)
-        errors.append(found.lengths.item() / angle - 1)
-    assert errors[0] > errors[1] > errors[2] > -1e-4
-
-
-def test_a_surface_of_revolution_against_scipys_boundary_value_problem():
-    """r(u) = 2 + cos u about an axis: u'' = r r' v'² / (1 + ...), v'' = -2 r'/r u' v'."""
-
-    def torus(z):
-        u, v = z.unbind(1)
-        r = 2 + u.cos()
-        return torch.stack([r * v.cos(), r * v.sin(), u.sin()], 1)
-
-    start, end = np.array([0.3, 0.0]), np.array([1.2, 1.0])
-
-    def derivatives(_, y):
-        u, _, du, dv = y
-        r, dr = 2 + np.cos(u), -np.sin(u)
-        return np.stack([du, dv, r * dr * dv**2, -2 * dr / r * du * dv])
-
-    def ends(a, b):
-        return np.array([a[0] - start[0], a[1] - start[1], b[0] - end[0], b[1] - end[1]])
-
-    times = np.linspace(0, 1, 50)
-    guess = np.vstack([np.outer(end - start, times) + start[:, None], np.ones((2, 50))])
-    theirs = scipy.integrate.solve_bvp(derivatives, ends, times, guess, tol=1e-8)
-    assert theirs.success
-    found = connect(torus, *torch.tensor(np.stack([start, end]))[:, None], tolerance=1e-9)
-    steps = np.linspace(0, 1, found.points.shape[1])
-    assert np.abs(found.points[0].numpy() - theirs.sol(steps)[:2].T).max() < 2e-3
-
-
-def test_a_way_is_never_longer_than_the_straight_one():
-    decode = network(inputs=4, outputs=20)
-    starts, ends = 3 * torch.randn(2, 30, 4, dtype=F64)
-    for solver in ("gauss-newton", "adam"):
-        found = connect(decode, starts, ends, solver=solver, most_pieces=4)
-        assert (found.lengths <= found.straight_lengths).all()
-        assert (found.lengths < 0.999 * found.straight_lengths).any()
-
-
-def test_the_same_point_twice_is_no_way_at_all():
-    points = torch.randn(3, 3, dtype=F64)
-    found = connect(network(), points, points)
-    assert found.lengths.tolist() == pytest.approx([0, 0, 0], abs=1e-12)
-    assert found.iterations.tolist() == [0, 0, 0]
-    assert found.converged.all()
-    torch.testing.assert_close(found.points, points[:, None].expand_as(found.points))
-
-
-def test_what_has_no_shortest_way():
-    points = torch.randn(2, 3)
-    for starts, ends, decode in (
-        (points, points[:1], network()),
-        (points[0], points[1], network()),
-        (points.double(), torch.full((2, 3), torch.nan, dtype=F64), network()),
-        (points, -points, lambda z: z / 0),
-        (points, -points, lambda z: torch.where(z.norm(dim=1, keepdim=True) < 0.1, torch.nan, z)),
-    ):
-        with pytest.raises(ValueError, match=r"no curves from|NaN or infinite"):
-            connect(decode, starts, ends)
-    with pytest.raises(ValueError, match="no curves from"):
-        connect(network(), points, points, solver="guess")
+def test_runs_that_cannot_be_compared(here):
+    assert_refused(here("--compare", "mnist3.ckpt", "gone.ckpt", size=None), "gone.ckpt")
+    assert_refused(here("--compare", "mnist3.ckpt", "mnist3.ckpt", size=None), "one run twice")
+    assert_refused(here("--ckpt-dir", "mnist-classifier.ckpt", size=None), "has no styles")
+    refused = here("--ckpt-dir", "plain2.ckpt", "--digit", 3, size=None)
+    assert_refused(refused, "trained with --no-labels: leave --digit out")

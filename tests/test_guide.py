@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import assert_refused, bundled, one_line, save_run
+from conftest import assert_refused, bundled, one_line, save_run, train_small
 from PIL import Image
 
 import mnist
 from mnist import cli, guide, tools
 from mnist.checkpoint import Progress
 from mnist.errors import Problem
-from mnist.launch import train_run
 from mnist.session import Session
 
 GUIDE, CLASSIFIER = "guide.py", "mnist-classifier.py"
@@ -22,26 +21,13 @@ SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A directory with runs good enough to walk in: with labels, without, and a classifier."""
-    folder = tmp_path_factory.mktemp("trained")
-    for name, flags in {"mnist3.ckpt": {}, "plain2.ckpt": {"labels": False}}.items():
-        size = {"feature_size": int(name[-6])}
-        train_run("sae", SHORT | size | flags | {"epochs": 4, "ckpt_dir": str(folder / name)})
-    classifier = {"layers": 2, "epochs": 6, "ckpt_dir": str(folder / "mnist-classifier.ckpt")}
-    train_run("classifier", SHORT | classifier, cli.CLASSIFIER_DEFAULTS)
-    return folder
+    """A directory with runs good enough to walk in."""
+    return train_small(tmp_path_factory.mktemp("trained"), "sae", (4, 6))
 
 
 @pytest.fixture
-def here(trained, tmp_path, run_here):
-    """Run a script in a directory of such runs."""
-    for run in trained.iterdir():
-        shutil.copytree(run, tmp_path / run.name)
-
-    def run(script, *flags, size=3):
-        return run_here(script, *(["--feature-size", size] if size else []), *flags)
-
-    return run
+def here(trained, run_beside):
+    return run_beside(trained)
 
 
 def written(folder):
