@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from mnist.data import CLASSES, SIDE
 from mnist.layers import mlp
 
+PART = 200  # images that are classified at once: more do not fit into a processor's cache
 WIDTH = 1024  # of a perceptron's hidden layers
 PLACES = 7 * 7  # at which the last convolution looks
 
@@ -43,6 +45,10 @@ class Classifier(nn.Module):
         """
         hidden = self.network[:-1](images).to(images.dtype)
         return hidden if self.layers else hidden.unflatten(1, (-1, PLACES)).mean(2)
+
+    def log_probs(self, images: Tensor) -> Tensor:
+        """Log-probabilities [B, classes] of any number of images, as many at once as is quick."""
+        return torch.cat([self(some) for some in images.split(PART)]).log_softmax(1)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [B, 1, 28, 28] in [0, 1] -> logits [B, classes]."""

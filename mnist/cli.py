@@ -80,7 +80,6 @@ GEODESIC_DEFAULTS = DEFAULTS | {
     "classifier": CLASSIFIER_DEFAULTS["ckpt_dir"],
     "solver": "gauss-newton",
     "pairs": "random",
-    "pairs_compared": 200,
 }
 
 

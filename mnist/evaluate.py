@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
-from mnist import __version__
 from mnist.cli import EVALUATE_DEFAULTS, run_directory, warn
-from mnist.data import load_same_dataset
 from mnist.errors import Problem
 from mnist.inception import InceptionDistance
+from mnist.launch import versions
 from mnist.measure import Subject, measure, steps_to_measure
 from mnist.readers import open_reader
 from mnist.run import Reader, Run
-from mnist.tools import open_run, write
-
-VERSIONS = ("torch", "numpy", "scikit-learn", "scipy")
+from mnist.tools import common_dataset, open_run, write
 
 
 class Row(NamedTuple):
@@ -86,12 +81,8 @@ def evaluate(given: dict[str, Any]) -> None:
     if len(set(directories)) < len(directories):
         raise Problem("--ckpt-dir names a directory twice")
     runs = [open_to_evaluate(given, directory) for directory in directories]
-    trainings = [run.config["training"] for run in runs]
-    datasets = {
-        training["dataset_sha256"]: load_same_dataset(training, given.get("data_dir"))
-        for training in trainings
-    }
-    judge = open_reader(given, "judge", wanted["judge"], trainings[0]["dataset"])
+    dataset = common_dataset(runs, given)
+    judge = open_reader(given, "judge", wanted["judge"], dataset.name)
     inception = open_inception() if given.get("inception") else None
     options = {"quick": given.get("quick", False), "ex_post": given.get("ex_post") == "gmm"}
     subjects = [subject_of(run) for run in runs]
@@ -100,7 +91,6 @@ def evaluate(given: dict[str, Any]) -> None:
     steps = sum(steps_to_measure(subject, judge, **options) for subject in subjects)
     with tqdm(desc="evaluating", total=steps, unit=" steps", leave=False, disable=None) as bar:
         for directory, run, subject in zip(directories, runs, subjects, strict=True):
-            dataset = datasets[run.config["training"]["dataset_sha256"]]
             numbers = measure(
                 subject,
                 dataset,
@@ -165,10 +155,8 @@ def about(
         "judge": str(wanted["judge"]),
         "judge_network": judge.method.summary(),
         "seed": wanted["seed"],
-        "mnist-style": __version__,
-        "python": platform.python_version(),
         "threads": torch.get_num_threads(),
-    } | {package: version(package) for package in VERSIONS}
+    } | versions("torch", "numpy", "scikit-learn", "scipy")
 
 
 def keep(directory: Path, found: dict[str, Any]) -> None:

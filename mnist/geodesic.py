@@ -20,12 +20,14 @@ from mnist.latent.geodesics import Geodesics, connect
 from mnist.latent.manifold import Decode, directions, flat
 from mnist.readers import open_reader
 from mnist.run import Run
-from mnist.tools import check_output, open_run, write
+from mnist.tools import check_output, common_dataset, open_run, write
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SHOWN = 13  # images of a strip
 FRAMES = 41  # of the moving picture
 FRAME, END = 0.06, 1.0  # seconds that one of them is seen, and the first and the last
+COMPARED = 200  # pairs in two runs, if no other number is asked for
+MOST_PAIRS = 10_000
 WALK, STRIDE = 20, 0.2  # steps where the image changes fastest, in standard deviations of the prior
 
 
@@ -67,11 +69,12 @@ def geodesic(given: dict[str, Any]) -> None:
 
 def refuse_contradictions(given: dict[str, Any]) -> None:
     """Raise a Problem for flags that do not go together."""
-    ways = [flag for flag in ("from_test", "between", "monte_carlo", "compare") if flag in given]
-    allowed = ({"monte_carlo", "compare"},)
-    if len(ways) > 1 and set(ways) not in allowed:
-        one, other = ("--" + flag.replace("_", "-") for flag in ways[:2])
+    named = [flag for flag in ("from_test", "between", "monte_carlo", "compare") if flag in given]
+    if len(named) > 1 and named != ["monte_carlo", "compare"]:
+        one, other = ("--" + flag.replace("_", "-") for flag in named[:2])
         raise Problem(f"{one} and {other} cannot go together: each says which pairs to connect")
+    if given.get("monte_carlo", 0) > MOST_PAIRS:
+        raise Problem(f"--monte-carlo {given['monte_carlo']:,}: take at most {MOST_PAIRS:,} pairs")
     if "pairs" in given and ("monte_carlo" not in given or "compare" in given):
         raise Problem("--pairs is for --monte-carlo in one run: it says how pairs are drawn")
     if "compare" in given and ({"ckpt_dir", "feature_size"} & given.keys()):
@@ -146,15 +149,15 @@ def single(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path
     if torch.equal(start, end):
         raise Problem(f"{title}: both ends are the same style, so there is no way between them")
     features = features_of(run, given)
-    measured = ways(decoder_of(run, digit, features), start, end, wanted)
+    decode, measure = decoder_of(run, digit, None), decoder_of(run, digit, features)
+    measured = ways(measure, start, end, wanted)
     found = measured.found
     share = torch.linspace(0, 1, found.points.shape[1])[:, None]
     straight = start + share * (end - start)
     paths = {"straight": straight, "geodesic": found.points[0]}
-    decode = decoder_of(run, digit, None)
     with torch.no_grad():
         images = {name: decode(path)[:, 0].numpy() for name, path in paths.items()}
-        seen = {name: flat(decoder_of(run, digit, features), path) for name, path in paths.items()}
+        seen = {name: flat(measure, path) for name, path in paths.items()}
     speeds = {
         name: (points.diff(dim=0).norm(dim=1) * (len(points) - 1)).numpy()
         for name, points in seen.items()
@@ -274,14 +277,10 @@ def compare(given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None
     runs = {name: open_run({"ckpt_dir": name}) for name in given["compare"]}
     if len(runs) < 2:
         raise Problem("--compare names one run twice")
-    hashes = {run.config["training"]["dataset_sha256"] for run in runs.values()}
-    if len(hashes) > 1:
-        raise Problem("--compare needs two runs of the same data set: these have different ones")
-    first = next(iter(runs.values()))
-    test = load_same_dataset(first.config["training"], given.get("data_dir")).test
+    test = common_dataset([*runs.values()], given).test
     there = torch.nonzero(test.labels == wanted["digit"])[:, 0]
     generator = torch.Generator().manual_seed(wanted["seed"])
-    count = given.get("monte_carlo", wanted["pairs_compared"])
+    count = given.get("monte_carlo", COMPARED)
     chosen = there[torch.randint(len(there), (2, count), generator=generator)]
     one, other = (test.batch(index) for index in chosen)
     measured = {}

@@ -21,7 +21,7 @@ from mnist.errors import Problem
 from mnist.latent.guidance import ROUND, Descent, descend
 from mnist.pictures import Section
 from mnist.readers import open_reader
-from mnist.run import PART, Reader, Run, Styles
+from mnist.run import Reader, Run, Styles
 from mnist.tools import as_style, check_output, open_run, test_image, write
 
 SUFFIXES = (".gif", ".mp4", ".png")
@@ -117,14 +117,13 @@ def guide(given: dict[str, Any]) -> None:
         flag: open_reader(given, flag, GUIDE_DEFAULTS[flag], dataset, flags[flag])
         for flag in sorted(flags, key=lambda flag: flag not in given)
     }
-    classifier = readers["classifier"].method.classifier
     wanted = GUIDE_DEFAULTS | given
     generator = torch.Generator().manual_seed(wanted["seed"])
     options = ("steps", "optimizer", "stop_at", "stay_likely")
     walk = partial(
         descend_or_say,
         decode=space.decode,
-        log_probs=partial(in_parts, classifier),
+        log_probs=readers["classifier"].method.classifier.log_probs,
         log_prior=space.log_prior,
         moves=space.moves,
         generator=generator,
@@ -144,11 +143,6 @@ def guide(given: dict[str, Any]) -> None:
             space, readers["classifier"], seen, dims, given["digit"], run_directory(given)
         )
         tell_and_show(scene, found, output, probe)
-
-
-def in_parts(classifier: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Log-probabilities [B, 10], of as many images at once as fit into a processor's cache."""
-    return torch.cat([classifier(some) for some in images.split(PART)]).log_softmax(1)
 
 
 def descend_or_say(*arguments: Any, **options: Any) -> Descent:

@@ -269,7 +269,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> dict[str, Any]:
     """What goes into config.json."""
-    packages, epochs = ("torch", "numpy", "safetensors"), wanted["epochs"]
+    epochs = wanted["epochs"]
     return {
         "method": method.name,
         "model": method.config,
@@ -282,9 +282,14 @@ def describe(method: Method, dataset: data.Dataset, wanted: dict[str, Any]) -> d
             "deterministic": wanted["deterministic"],
         },
         "machine": machine(method.device),
-        "versions": {"mnist-style": __version__, "python": platform.python_version()}
-        | {package: version(package) for package in packages},
+        "versions": versions("torch", "numpy", "safetensors"),
     }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Those of mnist-style, Python and some packages."""
+    ours = {"mnist-style": __version__, "python": platform.python_version()}
+    return ours | {package: version(package) for package in packages}
 
 
 def machine(device: torch.device) -> dict[str, Any]:

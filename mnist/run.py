@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mnist.checkpoint import Checkpoint
+from mnist.classifier import PART
 from mnist.data import CLASSES, SIDE, Digits, load_same_dataset, to_bytes
 from mnist.decoder import sharpen
 from mnist.errors import Problem
@@ -19,7 +20,6 @@ from mnist.prior import Gaussian
 from mnist.session import Session
 
 BATCH = 2000  # images that are encoded or decoded at once
-PART = 200  # images that are classified at once: more do not fit into a processor's cache
 
 
 class Styles(NamedTuple):
@@ -237,8 +237,7 @@ class Reader(Trained):
             ValueError: another shape or type, or values outside that range.
         """
         check_images(images)
-        each = images.to(self.device).split(PART)
-        return torch.cat([self.method.classifier(some) for some in each]).log_softmax(1)
+        return self.method.classifier.log_probs(images.to(self.device))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

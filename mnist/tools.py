@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mnist import files
 from mnist.cli import run_directory, warn
-from mnist.data import Batch, load_same_dataset
+from mnist.data import Batch, Dataset, load_same_dataset
 from mnist.display import Probe
 from mnist.errors import Problem
 from mnist.run import Reader, Run, open_trained
@@ -47,6 +47,18 @@ def open_directory(directory: Path) -> Run | Reader:
     if trained.damage:
         warn(f"damaged, and passed over: {trained.damage}")
     return trained
+
+
+def common_dataset(runs: Sequence[Run], given: dict[str, Any]) -> Dataset:
+    """The data set that all of some runs were trained on.
+
+    Raises:
+        Problem: they were trained on different ones, or it is not found.
+    """
+    if len({run.config["training"]["dataset_sha256"] for run in runs}) > 1:
+        names = ", ".join(run.config["training"]["dataset"] for run in runs)
+        raise Problem(f"the runs were trained on different data sets ({names}): take one at a time")
+    return load_same_dataset(runs[0].config["training"], given.get("data_dir"))
 
 
 def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:

@@ -27,7 +27,7 @@ ALLOWED = {  # module -> what of the package it may import
     "files": {"", "errors"},
     "checkpoint": {"errors", "files", "methods"},
     "session": {"checkpoint", "errors", "files", "methods"},
-    "run": {"checkpoint", "data", "decoder", "errors", "methods", "prior", "session"},
+    "run": {"checkpoint", "classifier", "data", "decoder", "errors", "methods", "prior", "session"},
     "animation": {"errors"},
     "scan": {"data", "errors"},
     "plotting": set(),
@@ -44,7 +44,7 @@ ALLOWED = {  # module -> what of the package it may import
     "geodesic": {"animation", "cli", "data", "errors", "latent", "pictures", "plotting"}
     | {"readers", "run", "tools"},
     "measure": {"data", "errors", "inception", "methods", "metrics", "prior", "run"},
-    "evaluate": {"", "cli", "data", "errors", "inception", "measure", "readers", "run", "tools"},
+    "evaluate": {"cli", "errors", "inception", "launch", "measure", "readers", "run", "tools"},
     "training": {"checkpoint", "data", "errors", "files", "methods", "report", "session"}
     | {"signals"},
     "launch": {"", "checkpoint", "cli", "data", "errors", "methods", "report", "session"}

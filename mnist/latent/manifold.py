@@ -45,7 +45,6 @@ def jacobian(decode: Decode, points: Tensor) -> Tensor:
     outputs, of which an image has many more.
     """
     units = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
-
     return vmap(lambda unit: push(decode, points, unit.expand_as(points)), out_dims=2)(units)
 
 
