@@ -351,8 +351,9 @@ def explain(one: dict[str, float | None], judged_by: str) -> str:
 
 Made by `MNIST_DATA_DIR=... python benchmarks/peers.py > docs/benchmarks.md` on {machine()}, with
 pythae {version("pythae")}. Full MNIST, one training after the other on the otherwise idle machine,
-mean ± standard deviation over the seeds. All train as long as this project's AAE takes for the 30
-epochs of its defaults, which says nothing of how good they would become in more time.
+mean ± standard deviation over the seeds. All are given the time that this project's AAE takes for
+the 30 epochs of its defaults, by a trial of how many epochs that is; it says nothing of how good
+they would become in more.
 
 This project's AAE and SAE are told the digit, as their scripts do by default, which helps them in
 every column. pythae's models know nothing of digits, and cannot be asked for one: no agreement, no
