@@ -87,7 +87,7 @@ class Run(Trained):
     Attributes (besides those of `Trained`, its `config["model"]` having feature_size, labels and
     prior_std):
         prior: what styles are distributed like: `sample(count)`, `log_prob(style)`, `cdf(style)`.
-        sharpness: of decodings that are as black and white as real images, as its last epoch saw.
+        sharpness: of decodings that are as black and white as real images, fitted in training.
         method: the networks themselves, `method.encoder` and `method.decoder`, for whoever wants
             gradients; the decoder returns logits.
     """

@@ -84,12 +84,12 @@ def train(
             trained = time.perf_counter()
             report.training(epoch + 1, means)
             picture = session.directory / "samples" / f"epoch-{epoch + 1:03d}.png"
-            validation = look_at(method, dataset, picture, epoch + 1, session)
-            progress.finish_epoch(steps, train=means, **validation)
+            seen = look_at(method, dataset, picture, epoch + 1, session)
+            progress.finish_epoch(steps, **seen | {"train": means | seen["train"]})
             seconds = (trained - began) * steps / (steps - first) + time.perf_counter() - trained
             left = seconds * (epochs - epoch - 1)
             written = f"{method.pictured} written to {picture}"
-            report.validation(epoch + 1, validation, written, seconds, left)
+            report.validation(epoch + 1, seen, written, seconds, left)
             saved = session.save(method, progress)
             report.line("Model parameters and trainer state saved.")
             if progress.epoch < epochs:
@@ -152,7 +152,9 @@ def refuse_non_finite(numbers: dict[str, float], when: str, session: Session) ->
 def look_at(
     method: Method, dataset: Dataset, path: Path, epoch: int, session: Session
 ) -> dict[str, dict[str, float]]:
-    """A method's numbers after an epoch, over the test images and those held out; its picture.
+    """A method's numbers after an epoch, by part of the data; its picture of test images.
+
+    Of the training images, those that its steps could not tell.
 
     Raises:
         Diverged: one of the numbers is NaN or infinite; the last step's own losses were of the
@@ -161,7 +163,8 @@ def look_at(
     """
     parts = {"test": dataset.test, "held_out": dataset.held_out}
     method.eval()
-    numbers = {on: method.validate(digits) for on, digits in parts.items() if digits}
+    numbers = {"train": method.calibrate(dataset.train)}
+    numbers |= {on: method.validate(digits) for on, digits in parts.items() if digits}
     for each in numbers.values():
         refuse_non_finite(each, f"after epoch {epoch}", session)
     png = method.picture(dataset.test)

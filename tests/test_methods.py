@@ -5,6 +5,7 @@ import torch
 from conftest import SMALL, small
 
 from mnist.data import epoch_order, load_dataset
+from mnist.decoder import grey_level, sharpen
 from mnist.methods import METHODS
 from mnist.methods.base import cosine
 from mnist.metrics import ks_distance
@@ -90,6 +91,22 @@ def test_validation_and_picture_change_nothing(method_name, tiny):
     assert 0 < numbers[method.headline] < 5
     for name, weights in method.state_dict().items():
         assert torch.equal(weights, before[name])
+
+
+@pytest.mark.parametrize("name", ["sae", "aae"])
+def test_calibrated_images_are_as_black_and_white_as_those_trained_on(name):
+    method = small(name, lr=3e-3, hidden=[128, 64])
+    train = load_dataset("mnist-5k").train
+    for step in range(120):
+        method.step(train.batch(epoch_order(4000, 0, step)[:100]), step / 120)
+    with torch.no_grad():
+        k = method.eval().calibrate(train)["sharpness"]
+        images, labels = train.batch(slice(None))
+        logits = method.decoder(method.encoder(images, labels), labels)
+    shown = images, logits.sigmoid(), sharpen(logits, k)
+    real, plain, sharp = (grey_level(each).item() for each in shown)
+    assert sharp == pytest.approx(real, rel=0.02)  # of a half of them, to half a percent of k
+    assert plain > 1.2 * real
 
 
 def test_the_adversary_makes_every_digits_styles_gaussian():

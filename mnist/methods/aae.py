@@ -84,7 +84,7 @@ class AAE(Autoencoder):
             "reconstruction": reconstruction.detach(),
             "discriminator": telling_apart.detach(),
             "adversarial": passing.detach(),
-            **self.of_images(logits.detach(), images),
+            "mse": losses.mse(logits.detach(), images),
             "gauss_detection": (prior_logits > 0).float().mean(),
             "feature_detection": (encoding_logits < 0).float().mean(),
         }

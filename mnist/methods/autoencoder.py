@@ -17,7 +17,7 @@ from mnist.methods.base import Method, mean_numbers
 from mnist.player import Player
 from mnist.prior import Gaussian
 
-FITTED = 20  # images of a batch whose sharpness is fitted: the mean over an epoch is what is used
+FITTED = 2000  # training images, at least, to which the sharpness is fitted
 
 
 class Autoencoder(Method):
@@ -70,12 +70,12 @@ class Autoencoder(Method):
         ks = metrics.ks_distance(torch.cat(styles).cpu(), self.prior.cdf).max().item()
         return mean_numbers(numbers, [len(style) for style in styles]) | {"ks": ks}
 
-    def of_images(self, logits: Tensor, images: Tensor) -> dict[str, Tensor]:
-        """Numbers about what was decoded in a step: [B, 1, 28, 28] each."""
-        return {
-            "mse": losses.mse(logits, images),
-            "sharpness": fit_sharpness(logits[:FITTED], images[:FITTED]),
-        }
+    def calibrate(self, digits: Digits) -> dict[str, float]:
+        """`sharpness`, at which images from styles are as black and white as these digits."""
+        batch = digits.batch(slice(None, None, max(1, len(digits) // FITTED)))
+        with self.autocast():
+            logits = self.decoder(self.encoder(batch.images, batch.labels), batch.labels)
+        return {"sharpness": fit_sharpness(logits, batch.images).item()}
 
     def judge(self, batch: Batch, style: Tensor) -> dict[str, Tensor]:
         """Numbers about images not trained on, whose styles [B, N] are given."""

@@ -66,6 +66,10 @@ class Method(nn.Module, ABC):
             scalars on the device; those that `wording` does not name are taken for losses.
         """
 
+    def calibrate(self, digits: Digits) -> dict[str, float]:
+        """Numbers that are fitted to training images after an epoch, beside those of its steps."""
+        return {}
+
     @abstractmethod
     def validate(self, digits: Digits) -> dict[str, float]:
         """Numbers about images not trained on, the headline among them."""

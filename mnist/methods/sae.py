@@ -22,4 +22,4 @@ class SAE(Autoencoder):
             logits = self.decoder(style, batch.labels)
         loss = losses.reconstruction(logits, batch.images)
         self.players["autoencoder"].update(loss, lr_scale=cosine(progress))
-        return {"reconstruction": loss.detach()} | self.of_images(logits.detach(), batch.images)
+        return {"reconstruction": loss.detach(), "mse": losses.mse(logits.detach(), batch.images)}
