@@ -128,7 +128,7 @@ def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -
     """`connect`, with a bar, a clock, and its errors as something that its user can mend.
 
     Raises:
-        Problem: what is decoded is NaN or infinite.
+        Problem: what is decoded is NaN or infinite, or always the same.
     """
     began = time.perf_counter()
     bar = tqdm(desc="connecting", total=len(starts), unit=" pairs", leave=False, disable=None)
@@ -137,6 +137,8 @@ def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -
             found = connect(decode, starts, ends, solver=wanted["solver"], tell=bar.update)
     except ValueError as error:
         raise Problem(f"{error}: the run is not fit for this") from error
+    if not found.straight_lengths.any():
+        raise Problem("the image is the same all along the way: there is nothing to shorten")
     return Measured(found, time.perf_counter() - began)
 
 

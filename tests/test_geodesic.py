@@ -11,7 +11,9 @@ from conftest import assert_refused, train_small
 from PIL import Image
 
 import mnist
-from mnist.geodesic import walked
+from mnist.cli import GEODESIC_DEFAULTS
+from mnist.errors import Problem
+from mnist.geodesic import walked, ways
 from mnist.latent.manifold import length
 
 SCRIPT = "geodesic.py"
@@ -117,6 +119,13 @@ def test_walking_where_the_image_changes_fastest():
     moved = walked(lambda z: z @ stretch, points, std=1.0) - points
     assert torch.allclose(moved[:, 1].abs(), torch.full((4,), 20 * 0.2), atol=1e-4)
     assert torch.allclose(moved[:, [0, 2]], torch.zeros(4, 2), atol=1e-4)
+
+
+def test_decoders_that_are_not_fit_for_it():
+    ends = torch.zeros(2, 3), torch.ones(2, 3)
+    for decode, says in ((torch.ones_like, "the same all along"), (lambda z: z / 0, "NaN")):
+        with pytest.raises(Problem, match=says):
+            ways(decode, *ends, GEODESIC_DEFAULTS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""How fast shortest ways are found and how near to the shortest, beside other ways to find them.
+
+Random pairs of styles, written as one digit. The reference is the same solver with eight times the
+pieces and a thousandth of the tolerance; "too long" is by how much a curve is longer than that.
+With --runs, a second table says how much shorter such ways are in several runs.
+
+example: python benchmarks/geodesics.py --ckpt-dir mnist8.ckpt --runs sae2.ckpt mnist2.ckpt
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import machine
+from torch import Tensor
+from torch.func import jacrev, vmap
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import mnist  # noqa: E402
+from mnist.data import CLASSES, load_dataset  # noqa: E402
+from mnist.geodesic import decoder_of  # noqa: E402
+from mnist.latent import geodesics  # noqa: E402
+from mnist.latent.curves import Spline  # noqa: E402
+from mnist.latent.manifold import Decode, flat, length  # noqa: E402
+from mnist.run import Run  # noqa: E402
+
+# --- the published scheme -------------------------------------------------------------------------
+
+# As in github.com/mmichelis/GenerativeLatentSpace at 0e11e0a: Geometry/geodesic.py, and the number
+# of nodes in MNIST_MCimprovement.py.
+NODES = 16  # at which the energy is summed
+RATES = [0.3**i for i in range(6)]  # Adam's, of the rounds with as many control points
+STEPS = 9  # of a round, each of which halves the rate
+MOST_CONTROL = 10  # control points between the ends
+
+
+def published(decode: Decode, start: Tensor, end: Tensor, rounds: int) -> Tensor:
+    """Length of one curve by the scheme of Michelis & Becker 2021 (arXiv 2105.03663), written anew.
+
+    It descends Σ γ'ᵀ JᵀJ γ' with the whole Jacobian at each node, by a backward pass for each of
+    its 784 rows. Every round goes on from the best curve so far; after six, a knot is inserted amid
+    the longest interval.
+    """
+    spline = Spline(3)
+    best = spline.straight(start, end)
+    jacobian = vmap(jacrev(lambda z: decode(z[None]).flatten()))
+    even_times = torch.linspace(0, 1, NODES)
+    generator = torch.Generator().manual_seed(0)
+
+    def energies(control: Tensor, times: Tensor) -> Tensor:
+        moved = jacobian(spline.at(control, times)) @ spline.velocity(control, times)[..., None]
+        return moved.square().sum((1, 2))
+
+    least = energies(best, even_times).sqrt().sum()
+    for number in range(rounds):
+        if number and number % len(RATES) == 0:
+            within = [0.0, *spline.inner, 1.0]
+            longest = max(range(len(within) - 1), key=lambda i: within[i + 1] - within[i])
+            spline, change = spline.with_knot((within[longest] + within[longest + 1]) / 2)
+            best = change.to(best) @ best
+        inner = best[1:-1].clone().requires_grad_()
+        rate = RATES[number % len(RATES)]
+        optimizer = torch.optim.Adam([inner], lr=rate, weight_decay=1e-4)
+        for step in range(STEPS):
+            optimizer.param_groups[0]["lr"] = rate * 0.5**step
+            shift = torch.randn(NODES, generator=generator) * 0.1 / (NODES - 1)
+            optimizer.zero_grad()
+            control = torch.cat([best[:1], inner, best[-1:]])
+            energies(control, (even_times + shift).clamp(0, 1)).sum().backward()
+            optimizer.step()
+        control = torch.cat([best[:1], inner.detach(), best[-1:]])
+        found = energies(control, even_times).detach().sqrt().sum()
+        if found < least:
+            best, least = control, found
+    with torch.no_grad():
+        return length(flat(decode, spline.at(best, torch.linspace(0, 1, geodesics.FINE + 1))))
+
+
+# --- speed ----------------------------------------------------------------------------------------
+
+
+def timed(solve: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+    """Seconds, and what came out."""
+    began = time.perf_counter()
+    found = solve(*arguments)
+    return time.perf_counter() - began, found
+
+
+def speed(run: Run, digit: int, pairs: int) -> None:
+    """Print a table of seconds and lengths, and what 1,000 pairs take."""
+    decode = decoder_of(run, digit, None)
+    generator = torch.Generator().manual_seed(0)
+    starts, ends = run.prior.sample(2 * pairs, generator).split(pairs)
+    connect = partial(geodesics.connect, decode, starts, ends)
+
+    connect()  # warm-up
+    seconds, default = timed(connect)
+    many = run.prior.sample(2000, generator).split(1000)
+    seconds_of_many, found = timed(geodesics.connect, decode, *many)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # before what takes more
+
+    reference = connect(tolerance=1e-6, most_pieces=128)
+    shorter = (1 - reference.lengths / reference.straight_lengths).mean()
+    print(f"{pairs} pairs, digit {digit}, by a reference {shorter:.2%} shorter than straight.\n")
+    print("| | s in all | s a curve | shorter by | too long by |\n|---|---|---|---|---|")
+
+    def row(name: str, seconds: float, lengths: Tensor) -> None:
+        count = len(lengths)
+        shorter = (1 - lengths / reference.straight_lengths[:count]).mean()
+        excess = (lengths / reference.lengths[:count] - 1).mean()
+        print(
+            f"| {name} | {seconds:.1f} | {seconds / count:.3f} | {shorter:.2%} | {excess:.2%} |",
+            flush=True,
+        )
+
+    row("Gauss-Newton (the default)", seconds, default.lengths)
+    for steps in (25, 50, 100, 200, 400):
+        geodesics.SOLVERS["adam"] = partial(geodesics.adam, steps=steps)
+        seconds, by_adam = timed(partial(connect, solver="adam"))
+        row(f"Adam, {steps} steps a refinement", seconds, by_adam.lengths)
+    for count, rounds in ((3, len(RATES)), (1, len(RATES) * (MOST_CONTROL - 1))):
+        few = list(zip(starts[:count], ends[:count], strict=True))
+        seconds, lengths = timed(
+            lambda few, n: [published(decode, *p, n) for p in few], few, rounds
+        )
+        name = f"published scheme, {rounds} rounds of {STEPS} steps, {count} of the pairs"
+        row(name, seconds, torch.stack(lengths))
+
+    shorter = (1 - found.lengths / found.straight_lengths).mean()
+    print(
+        f"\n1,000 pairs: {seconds_of_many:.1f} s, {shorter:.2%} shorter; peak memory {peak:.1f} GB"
+    )
+
+
+# --- how much shorter -----------------------------------------------------------------------------
+
+
+def shortenings(run: Run, pairs: int) -> tuple[Tensor, Tensor]:
+    """How much shorter ways are between styles of the prior, and between test images', [C] each.
+
+    As many pairs of each digit; the same test images whatever the run.
+    """
+    test, found = load_dataset("mnist").test, ([], [])
+    for digit in range(CLASSES):
+        generator = torch.Generator().manual_seed(digit)
+        there = torch.nonzero(test.labels == digit)[:, 0]
+        chosen = there[torch.randperm(len(there), generator=generator)[: 2 * pairs]]
+        decode = decoder_of(run, digit, None)
+        ends = run.prior.sample(2 * pairs, generator), run.encode(*test.batch(chosen))
+        for each, both in zip(found, ends, strict=True):
+            ways = geodesics.connect(decode, *both.split(pairs))
+            each.append(1 - ways.lengths / ways.straight_lengths)
+    return torch.cat(found[0]), torch.cat(found[1])
+
+
+def table(runs: list[str], pairs: int) -> None:
+    """Print how much shorter the ways of several runs become."""
+    print("| run | size | between styles of the prior | between test images |\n|---|---|---|---|")
+    for directory in runs:
+        run = mnist.load(directory)
+        cells = []
+        for each in shortenings(run, pairs):
+            interval = 1.96 * each.std() / len(each) ** 0.5
+            cells.append(f"{each.mean():.2%} ± {interval:.2%}")
+        name, size = run.method.name.upper(), run.prior.feature_size
+        print(f"| {name} | {size} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ckpt-dir", default="mnist8.ckpt", help="whose ways are timed")
+    parser.add_argument("--digit", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--runs", nargs="*", default=[], help="for the second table")
+    parser.add_argument("--pairs-a-digit", type=int, default=20, help="of the second table")
+    arguments = parser.parse_args()
+    print(f"{machine()}\n")
+    speed(mnist.load(arguments.ckpt_dir), arguments.digit, arguments.pairs)
+    if arguments.runs:
+        print()
+        table(arguments.runs, arguments.pairs_a_digit)
+
+
+if __name__ == "__main__":
+    main()
