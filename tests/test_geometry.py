@@ -121,6 +121,11 @@ def test_length_and_energy_of_a_circle():
     assert manifold.energy(uneven).item() == pytest.approx(math.pi**2 * 4 / 3, rel=1e-5)
 
 
+def test_a_single_point_has_no_length():
+    assert manifold.length(torch.ones(4, 1, 3)).tolist() == [0, 0, 0, 0]
+    assert manifold.energy(torch.ones(4, 1, 3)).tolist() == [0, 0, 0, 0]
+
+
 def test_the_metric_of_a_stochastic_decoder_is_the_expected_one():
     mean, std, z = network(), network(outputs=4), torch.randn(5, 3, dtype=F64)
     both = manifold.metric(manifold.stochastic(mean, std), z)
