@@ -21,13 +21,22 @@ from mnist.cli import (
 
 
 def parser() -> Parser:
-    output = "FILE.png, .svg or .pdf; others go beside it (default: geodesic.png in the run's own)"
+    output = (
+        "FILE.png, .svg or .pdf; other files go beside it (default: geodesic.png in the run's own, "
+        "geodesic-monte-carlo.png there, or geodesic-compare.png here)"
+    )
     # It may train a classifier first, and then ends as training does.
     parser = tool_parser(__doc__, output, GEODESIC_DEFAULTS, TRAINING_EXIT_CODES)
     add = parser.flag
     add("--digit", "which is written on the way", type=int, choices=range(10), metavar="D")
     add("--from-test", "between two test images", type=whole_number(0), nargs=2, metavar=("I", "J"))
-    add("--between", "from one corner to another", type=any_number, nargs=2, metavar=("A", "B"))
+    add(
+        "--between",
+        "from one corner to another: all numbers of the style A, then B, in standard deviations",
+        type=any_number,
+        nargs=2,
+        metavar=("A", "B"),
+    )
     add(
         "--space",
         "what is measured: pixels, or a classifier's features",
@@ -38,7 +47,7 @@ def parser() -> Parser:
     add("--monte-carlo", "so many pairs: a table, a histogram", type=whole_number(2), metavar="N")
     add(
         "--pairs",
-        "of --monte-carlo: random styles, or steps along the direction of fastest change",
+        "of --monte-carlo: random styles, or a step where the image changes fastest",
         choices=["random", "fastest"],
     )
     add("--compare", "the same pairs of test images in two runs", nargs=2, metavar=("A", "B"))

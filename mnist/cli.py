@@ -79,6 +79,7 @@ GEODESIC_DEFAULTS = DEFAULTS | {
     "space": "pixels",
     "classifier": CLASSIFIER_DEFAULTS["ckpt_dir"],
     "solver": "gauss-newton",
+    "monte_carlo": {"--compare": 200},
     "pairs": "random",
 }
 

@@ -26,7 +26,7 @@ from mnist.latent import maps
 from mnist.pictures import Section
 from mnist.run import Generated, Run
 from mnist.scan import read_scan
-from mnist.tools import as_style, check_output, open_run, show, test_image, write
+from mnist.tools import as_style, check_output, open_run, show, test_images, write
 
 SUFFIXES = (".png", ".npz", "")
 SOURCES = ("style", "from_image", "from_test", "blend", "count")
@@ -119,7 +119,7 @@ def choose(run: Run, given: dict[str, Any]) -> Rows:
     if "from_image" in given:
         return like(run, read_scan(given["from_image"]), given["digit"], Path(given["from_image"]))
     if "from_test" in given:
-        batch = test_image(run, given["from_test"], given)
+        batch = test_images(run, [given["from_test"]], given)
         what = f"test image {given['from_test']}"
         return like(run, batch.images, batch.labels.item(), what)
     if "blend" in given:
@@ -135,7 +135,7 @@ def choose(run: Run, given: dict[str, Any]) -> Rows:
 def end_of(run: Run, text: str, given: dict[str, Any]) -> Tensor:
     """An end of a blend: "test17", or a style."""
     if match := re.fullmatch(r"test(\d{1,9})", text):
-        batch = test_image(run, int(match[1]), given)
+        batch = test_images(run, [int(match[1])], given)
         return run.encode(batch.images, batch.labels)
     try:
         return as_style(run, numbers(text), "--blend")

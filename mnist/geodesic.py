@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,33 +13,19 @@ from tqdm import tqdm
 
 from mnist import animation, pictures, plotting
 from mnist.cli import GEODESIC_DEFAULTS, run_directory
-from mnist.data import load_same_dataset
 from mnist.errors import Problem
-from mnist.latent.geodesics import Geodesics, connect
+from mnist.latent.geodesics import PART, Geodesics, connect
 from mnist.latent.manifold import Decode, directions, flat
 from mnist.readers import open_reader
 from mnist.run import Run
-from mnist.tools import check_output, common_dataset, open_run, write
+from mnist.tools import as_style, check_output, common_dataset, open_run, test_images, write
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SHOWN = 13  # images of a strip
 FRAMES = 41  # of the moving picture
 FRAME, END = 0.06, 1.0  # seconds that one of them is seen, and the first and the last
-COMPARED = 200  # pairs in two runs, if no other number is asked for
 MOST_PAIRS = 10_000
-WALK, STRIDE = 20, 0.2  # steps where the image changes fastest, in standard deviations of the prior
-
-
-class Measured(NamedTuple):
-    """Ways between pairs in a run, and how much shorter they are than the straight ones."""
-
-    found: Geodesics
-    seconds: float
-
-    @property
-    def shortening(self) -> np.ndarray:
-        """Relative, [C]: 0 where the straight way is the shortest; NaN where it has no length."""
-        return (1 - self.found.lengths / self.found.straight_lengths).numpy()
+STEP = 1.0  # to where the image changes fastest, in standard deviations of the prior
 
 
 def geodesic(given: dict[str, Any]) -> None:
@@ -77,6 +62,8 @@ def refuse_contradictions(given: dict[str, Any]) -> None:
         raise Problem(f"--monte-carlo {given['monte_carlo']:,}: take at most {MOST_PAIRS:,} pairs")
     if "pairs" in given and ("monte_carlo" not in given or "compare" in given):
         raise Problem("--pairs is for --monte-carlo in one run: it says how pairs are drawn")
+    if "classifier" in given and given.get("space") != "features":
+        raise Problem("--classifier is for --space features: pixels need none")
     if "compare" in given and ({"ckpt_dir", "feature_size"} & given.keys()):
         raise Problem("--compare names its runs itself: leave --ckpt-dir and --feature-size out")
     if "from_test" in given and "digit" in given:
@@ -106,7 +93,7 @@ def decoder_of(run: Run, digit: int | None, features: Decode | None) -> Decode:
 
 def features_of(run: Run, given: dict[str, Any]) -> Decode | None:
     """What `--space` says: a classifier's features, or None for pixels."""
-    if given.get("space", "pixels") == "pixels":
+    if "space" not in given or given["space"] == "pixels":
         return None
     dataset = run.config["training"]["dataset"]
     reader = open_reader(given, "classifier", GEODESIC_DEFAULTS["classifier"], dataset)
@@ -124,13 +111,12 @@ def refuse_digit(run: Run, given: dict[str, Any]) -> None:
         raise Problem(f"{run_directory(given)} was trained with --no-labels: leave --digit out")
 
 
-def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -> Measured:
-    """`connect`, with a bar, a clock, and its errors as something that its user can mend.
+def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -> Geodesics:
+    """`connect`, with a bar, and its errors as something that its user can mend.
 
     Raises:
         Problem: what is decoded is NaN or infinite, or always the same.
     """
-    began = time.perf_counter()
     bar = tqdm(desc="connecting", total=len(starts), unit=" pairs", leave=False, disable=None)
     try:
         with bar:
@@ -139,7 +125,7 @@ def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -
         raise Problem(f"{error}: the run is not fit for this") from error
     if not found.straight_lengths.any():
         raise Problem("the image is the same all along the way: there is nothing to shorten")
-    return Measured(found, time.perf_counter() - began)
+    return found
 
 
 # --- one pair -------------------------------------------------------------------------------------
@@ -152,8 +138,7 @@ def single(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path
         raise Problem(f"{title}: both ends are the same style, so there is no way between them")
     features = features_of(run, given)
     decode, measure = decoder_of(run, digit, None), decoder_of(run, digit, features)
-    measured = ways(measure, start, end, wanted)
-    found = measured.found
+    found = ways(measure, start, end, wanted)
     share = torch.linspace(0, 1, found.points.shape[1])[:, None]
     straight = start + share * (end - start)
     paths = {"straight": straight, "geodesic": found.points[0]}
@@ -164,11 +149,13 @@ def single(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path
         name: (points.diff(dim=0).norm(dim=1) * (len(points) - 1)).numpy()
         for name, points in seen.items()
     }
-    shorter = measured.shortening[0]
+    shorter = found.shortening.item()
     where = "pixels" if features is None else "a classifier's features"
+    last = 1 - (found.history[0, -1] / found.history[0, -2]).item()
     print(
         f"{title}\nlength in {where}: straight {found.straight_lengths.item():.4f}, geodesic "
-        f"{found.lengths.item():.4f}, {shorter:.2%} shorter\nspeed, largest over smallest: "
+        f"{found.lengths.item():.4f}, {shorter:.2%} shorter (of which {last:.2%} by the last "
+        f"refinement)\nspeed, largest over smallest: "
         f"straight {spread(speeds['straight']):.2f}, geodesic {spread(speeds['geodesic']):.2f}"
     )
     figure = plotting.geodesic(
@@ -201,13 +188,8 @@ def chosen_pair(
     """
     size, std = run.prior.feature_size, run.prior.std
     if "from_test" in given:
-        test = load_same_dataset(run.config["training"], given.get("data_dir")).test
         first, second = given["from_test"]
-        if max(first, second) >= len(test):
-            raise Problem(
-                f"there is no test image {max(first, second)}: the last is {len(test) - 1}"
-            )
-        pair = test.batch(torch.tensor([first, second]))
+        pair = test_images(run, [first, second], given)
         one, other = pair.labels.tolist()
         if run.config["model"]["labels"] and one != other:
             raise Problem(
@@ -221,8 +203,8 @@ def chosen_pair(
     digit = digit_of(run, wanted)
     what = "" if digit is None else f" of a {digit}"
     if "between" in given:
-        start, end = (torch.full((1, size), number * std) for number in given["between"])
         low, high = given["between"]
+        start, end = (as_style(run, [n * std] * size, "--between") for n in (low, high))
         return start, end, digit, f"from the corner {low:g} to the corner {high:g}{what}"
     generator = torch.Generator().manual_seed(wanted["seed"])
     start, end = run.prior.sample(2, generator).split(1)
@@ -252,22 +234,20 @@ def monte_carlo(run: Run, given: dict[str, Any], wanted: dict[str, Any], output:
     if wanted["pairs"] == "random":
         ends = run.prior.sample(count, generator)
     else:
-        ends = walked(decode, starts, run.prior.std)
-    measured = ways(decode, starts, ends, wanted)
-    report({str(run_directory(given)): measured}, output)
+        ends = starts + STEP * run.prior.std * fastest(decode, starts)
+    report({str(run_directory(given)): ways(decode, starts, ends, wanted)}, {}, output)
 
 
-def walked(decode: Decode, points: Tensor, std: float) -> Tensor:
-    """Where one comes to by steps along the direction in which the image changes fastest."""
-    forward = None
-    for _ in tqdm(range(WALK), desc="walking", leave=False, disable=None):
-        with torch.no_grad():
-            _, vectors = directions(decode, points)
-        along = vectors[:, :, -1]
-        if forward is not None:  # an eigenvector has no sign: go on, not back
-            along = along * (along * forward).sum(1, keepdim=True).sign()
-        points, forward = points + STRIDE * std * along, along
-    return points
+def fastest(decode: Decode, points: Tensor) -> Tensor:
+    """Unit directions in which the image changes fastest: points [B, N] -> [B, N].
+
+    An eigenvector has no sign: they point towards the origin, for styles are there (as in the code
+    of Michelis & Becker 2021).
+    """
+    with torch.no_grad():
+        parts = [directions(decode, part)[1][:, :, -1] for part in points.split(PART)]
+    along = torch.cat(parts)
+    return along.where((along * points).sum(1, keepdim=True) < 0, -along)
 
 
 def compare(given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
@@ -282,42 +262,46 @@ def compare(given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None
     test = common_dataset([*runs.values()], given).test
     there = torch.nonzero(test.labels == wanted["digit"])[:, 0]
     generator = torch.Generator().manual_seed(wanted["seed"])
-    count = given.get("monte_carlo", COMPARED)
-    chosen = there[torch.randint(len(there), (2, count), generator=generator)]
-    one, other = (test.batch(index) for index in chosen)
-    measured = {}
+    count = given.get("monte_carlo", GEODESIC_DEFAULTS["monte_carlo"]["--compare"])
+    total = len(there)
+    first = torch.randint(total, (count,), generator=generator)
+    second = (first + torch.randint(1, total, (count,), generator=generator)) % total  # another one
+    pairs = {"from": there[first], "to": there[second]}
+    features = features_of(next(iter(runs.values())), given)
+    found = {}
     for name, run in runs.items():
-        decode = decoder_of(run, digit_of(run, wanted), features_of(run, given))
-        measured[name] = ways(decode, run.encode(*one), run.encode(*other), wanted)
-    report(measured, output)
+        decode = decoder_of(run, digit_of(run, wanted), features)
+        ends = (run.encode(*test.batch(numbers)) for numbers in pairs.values())
+        found[name] = ways(decode, *ends, wanted)
+    report(found, pairs, output)
 
 
-def report(measured: dict[str, Measured], output: Path) -> None:
-    """Print a table of how much shorter ways became, and write a histogram and all pairs."""
+def report(found: dict[str, Geodesics], pairs: dict[str, Tensor], output: Path) -> None:
+    """Print how much shorter ways became, and write a histogram and a table of all pairs.
+
+    Args:
+        found: of each run.
+        pairs: more columns of the table: what is to be known of the pairs, [C] each.
+        output: of the histogram; the table goes beside it.
+    """
     print(f"{'run':24} {'pairs':>6} {'shorter by':>18} {'median':>8} {'most':>8} {'converged':>10}")
-    for name, each in measured.items():
-        values = each.shortening[~np.isnan(each.shortening)]
-        error = 1.96 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    for name, each in found.items():
+        values = each.shortening[~each.shortening.isnan()]
+        interval = 1.96 * values.std().item() / len(values) ** 0.5
         print(
-            f"{name:24} {len(values):6} {values.mean():10.2%} ± {error:5.2%} "
-            f"{np.median(values):8.2%} {values.max():8.2%} "
-            f"{each.found.converged.double().mean():10.1%}"
+            f"{name:24} {len(values):6} {values.mean():10.2%} ± {interval:5.2%} "
+            f"{values.median():8.2%} {values.max():8.2%} {each.converged.double().mean():10.1%}"
         )
     print("shorter by: mean and its 95 % interval, relative to the straight way's length")
-    figure = plotting.shortenings({name: each.shortening for name, each in measured.items()})
+    figure = plotting.shortenings({name: each.shortening.numpy() for name, each in found.items()})
     write(output, plotting.picture(figure, output.suffix[1:].lower()))
     rows = [
-        pd.DataFrame(
-            {
-                "run": name,
-                "straight": each.found.straight_lengths.numpy(),
-                "geodesic": each.found.lengths.numpy(),
-                "shortening": each.shortening,
-            }
-        )
-        for name, each in measured.items()
+        {"run": name}
+        | {column: numbers.numpy() for column, numbers in pairs.items()}
+        | {"straight": each.straight_lengths.numpy(), "geodesic": each.lengths.numpy()}
+        | {"shortening": each.shortening.numpy(), "converged": each.converged.numpy()}
+        for name, each in found.items()
     ]
     numbers = output.with_suffix(".csv")
-    write(numbers, pd.concat(rows).to_csv(index=False).encode())
-    seconds = sum(each.seconds for each in measured.values())
-    print(f"{seconds:.1f} s; written: {output} and {numbers}")
+    write(numbers, pd.concat(map(pd.DataFrame, rows)).to_csv(index=False).encode())
+    print(f"written: {output} and {numbers}")

@@ -22,7 +22,7 @@ from mnist.latent.guidance import ROUND, Descent, descend
 from mnist.pictures import Section
 from mnist.readers import open_reader
 from mnist.run import Reader, Run, Styles
-from mnist.tools import as_style, check_output, open_run, test_image, write
+from mnist.tools import as_style, check_output, open_run, test_images, write
 
 SUFFIXES = (".gif", ".mp4", ".png")
 # The second opinion of a survey: another kind of network, and another seed.
@@ -210,7 +210,7 @@ def chosen_start(space: Space, given: dict[str, Any]) -> Tensor:
     if "style" in given:
         start[: space.size] = as_style(space.run, given["style"], "--style") / space.run.prior.std
     if "start_image" in given:
-        image = test_image(space.run, given["start_image"], given)
+        image = test_images(space.run, [given["start_image"]], given)
         start[: space.size] = space.run.encode(*image) / space.run.prior.std
         digit = image.labels.item()
     if digit is not None and space.labels:

@@ -78,16 +78,16 @@ def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
     return style
 
 
-def test_image(run: Run, number: int, given: dict[str, Any]) -> Batch:
-    """One image of the run's test set, and its digit.
+def test_images(run: Run, numbers: list[int], given: dict[str, Any]) -> Batch:
+    """Some images of the run's test set, and their digits.
 
     Raises:
-        Problem: there is none of that number, or the data set is not found.
+        Problem: there is none of such a number, or the data set is not found.
     """
     test = load_same_dataset(run.config["training"], given.get("data_dir")).test
-    if number >= len(test):
-        raise Problem(f"there is no test image {number:,}: the last is {len(test) - 1:,}")
-    return test.batch(slice(number, number + 1))
+    if max(numbers) >= len(test):
+        raise Problem(f"there is no test image {max(numbers):,}: the last is {len(test) - 1:,}")
+    return test.batch(torch.tensor(numbers))
 
 
 def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | None:

@@ -1,5 +1,6 @@
 """geodesic.py, run as a person runs it, on the 5,000 bundled images."""
 
+import re
 import shutil
 from functools import partial
 
@@ -11,9 +12,9 @@ from conftest import assert_refused, train_small
 from PIL import Image
 
 import mnist
-from mnist.cli import GEODESIC_DEFAULTS
 from mnist.errors import Problem
-from mnist.geodesic import walked, ways
+from mnist.geodesic import fastest, ways
+from mnist.latent.geodesics import FINE
 from mnist.latent.manifold import length
 
 SCRIPT = "geodesic.py"
@@ -49,7 +50,8 @@ def test_a_way_between_two_styles(here, tmp_path):
         styles = torch.tensor(way.filter(like="style_").to_numpy(np.float32))
         images = opened.decode(styles, torch.full((len(styles),), 3))
         found[name] = length(images.flatten(1)).item()
-        assert f"{name} {found[name]:.3f}" in lengths
+        said = re.search(rf"{name} ([\d.]+)", lengths)
+        assert float(said[1]) == pytest.approx(found[name], abs=1e-3)
     assert found["geodesic"] <= found["straight"]
     ends = [way.iloc[[0, -1]].filter(like="style_").to_numpy() for way in ways.values()]
     assert np.allclose(*ends, atol=1e-5)
@@ -95,6 +97,7 @@ def test_many_pairs(here, tmp_path, pairs):
     assert len(table) == 12
     assert (table["shortening"] >= 0).all()
     assert np.allclose(table["shortening"], 1 - table["geodesic"] / table["straight"], atol=1e-6)
+    assert table["converged"].any()
     values = table["shortening"]
     interval = 1.96 * values.std() / 12**0.5
     assert f"{values.mean():.2%} ± {interval:.2%}" in done.stdout
@@ -107,25 +110,38 @@ def test_the_same_pairs_in_two_runs(here, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     table = pd.read_csv(tmp_path / "c.csv")
     assert table["run"].value_counts().to_dict() == dict.fromkeys(runs, 10)
+    assert (table["from"] != table["to"]).all()
     # Each by its own encoder: the ends are decoded to the images' own reconstructions.
-    one, other = (table[table["run"] == name]["straight"].to_numpy() for name in runs)
-    assert not np.allclose(one, other)
+    test = mnist.data.load_dataset("mnist-5k").test
+    for name in runs:
+        opened, rows = mnist.load(tmp_path / name), table[table["run"] == name]
+        ends = []
+        for column in ("from", "to"):
+            images, labels = test.batch(torch.tensor(rows[column].to_numpy()))
+            assert (labels == 5).all()
+            ends.append(opened.encode(images, labels))
+        share = torch.linspace(0, 1, FINE + 1)[:, None]
+        for row, (start, end) in zip(rows.itertuples(), zip(*ends, strict=True), strict=True):
+            styles = start + share * (end - start)
+            images = opened.decode(styles, torch.full((len(styles),), 5))
+            assert length(images.flatten(1)).item() == pytest.approx(row.straight, rel=1e-4)
 
 
-def test_walking_where_the_image_changes_fastest():
-    """Of a decoder that stretches one direction ten times, that is the way; always onwards."""
+def test_where_the_image_changes_fastest():
+    """Of a decoder that stretches one direction ten times, that is the one; towards the origin."""
     stretch = torch.diag(torch.tensor([1.0, 10.0, 1.0]))
-    points = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    moved = walked(lambda z: z @ stretch, points, std=1.0) - points
-    assert torch.allclose(moved[:, 1].abs(), torch.full((4,), 20 * 0.2), atol=1e-4)
-    assert torch.allclose(moved[:, [0, 2]], torch.zeros(4, 2), atol=1e-4)
+    points = torch.randn(120, 3, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros(120, 3)
+    expected[:, 1] = -points[:, 1].sign()
+    assert torch.allclose(fastest(lambda z: z @ stretch, points), expected, atol=1e-4)
 
 
-def test_decoders_that_are_not_fit_for_it():
+@pytest.mark.parametrize("solver", ["gauss-newton", "adam"])
+def test_decoders_that_are_not_fit_for_it(solver):
     ends = torch.zeros(2, 3), torch.ones(2, 3)
     for decode, says in ((torch.ones_like, "the same all along"), (lambda z: z / 0, "NaN")):
         with pytest.raises(Problem, match=says):
-            ways(decode, *ends, GEODESIC_DEFAULTS)
+            ways(decode, *ends, {"solver": solver})
 
 
 @pytest.mark.parametrize(
@@ -133,7 +149,7 @@ def test_decoders_that_are_not_fit_for_it():
     [
         (("--digit", 12), "invalid choice"),
         (("--from-test", 3, 3), "both ends are the same style"),
-        (("--from-test", 3, 99999), "there is no test image 99999"),
+        (("--from-test", 3, 99999), "there is no test image 99,999"),
         (("--from-test", 0, 1, "--digit", 3), "the images have a digit"),
         (("--between", 0, 0), "both ends are the same style"),
         (("--between", 0, "nan"), "not a number"),
@@ -144,6 +160,8 @@ def test_decoders_that_are_not_fit_for_it():
         (("--compare", "mnist3.ckpt", "plain2.ckpt"), "leave --ckpt-dir and --feature-size out"),
         (("--output", "x.gif"), ".gif is not one of"),
         (("--classifier", "nowhere.ckpt", "--space", "features"), "no trained classifier"),
+        (("--classifier", "mnist-classifier.ckpt"), "--classifier is for --space features"),
+        (("--between", 0, 1e39), "beyond what float32 holds"),
     ],
 )
 def test_what_it_refuses(here, tmp_path, flags, says):

@@ -44,10 +44,10 @@ class Spline:
         ends = [0.0] * (self.degree + 1), [1.0] * (self.degree + 1)
         return torch.tensor([*ends[0], *self.inner, *ends[1]], dtype=torch.float64)
 
-    def matrix(self, times: Tensor, derivative: int = 0) -> Tensor:
+    def matrix(self, times: Tensor, derivative: bool = False) -> Tensor:
         """A(t), or its derivative by t: times [T] in [0, 1] -> float64 [T, K].
 
-        By the recurrence of Cox and de Boor, and that of the derivatives.
+        By the recurrence of Cox and de Boor, and that of the derivative.
 
         Raises:
             ValueError: times outside [0, 1].
@@ -62,7 +62,7 @@ class Spline:
         for degree in range(1, self.degree + 1):
             spans = knots[degree:] - knots[:-degree]
             weights = torch.where(spans > 0, 1 / spans.where(spans > 0, torch.ones(())), 0.0)
-            if degree <= self.degree - derivative:
+            if degree < self.degree or not derivative:
                 rising = (times[:, None] - knots[: -degree - 1]) * weights[:-1]
                 falling = (knots[degree + 1 :] - times[:, None]) * weights[1:]
             else:
@@ -76,7 +76,7 @@ class Spline:
 
     def velocity(self, control: Tensor, times: Tensor) -> Tensor:
         """Derivatives by time: control points [..., K, N] -> [..., T, N]."""
-        return self.matrix(times, derivative=1).to(control) @ control
+        return self.matrix(times, derivative=True).to(control) @ control
 
     def straight(self, start: Tensor, end: Tensor) -> Tensor:
         """Control points of the straight line at constant speed: [..., N] each -> [..., K, N]."""
@@ -101,9 +101,13 @@ class Spline:
         """The spline with one more knot, and a matrix [K + 1, K] for control points.
 
         Boehm 1980, "Inserting new knots into B-spline curves": the curve stays the same.
+
+        Raises:
+            ValueError: the knot is there already, or not between 0 and 1.
         """
+        finer = Spline(self.degree, tuple(sorted((*self.inner, knot))))
         knots = self.knots
-        place = int(torch.searchsorted(knots, torch.tensor(knot).double(), right=True)) - 1
+        place = int(torch.searchsorted(knots, knot, right=True)) - 1
         matrix = torch.zeros(self.size + 1, self.size, dtype=torch.float64)
         for row in range(self.size + 1):
             if row <= place - self.degree:
@@ -117,7 +121,7 @@ class Spline:
                 matrix[row, row] = share
             if share < 1:
                 matrix[row, row - 1] = 1 - share
-        return Spline(self.degree, tuple(sorted((*self.inner, knot)))), matrix
+        return finer, matrix
 
 
 def even(degree: int, pieces: int) -> Spline:

@@ -1,7 +1,8 @@
 """Shortest ways between points of a latent space, for many pairs at once.
 
 A straight line in the latent space is not the shortest way in image space. Here the curve of least
-energy is sought among splines with fixed ends, first among coarse ones and then among finer ones.
+energy is sought among splines with fixed ends, first among coarse ones and then among finer ones,
+beginning with the straight line: what is found is the nearest minimum, not always the least of all.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ import torch
 from torch import Tensor
 
 from mnist.latent.curves import Spline, even
-from mnist.latent.manifold import Decode, flat, jacobian, length
+from mnist.latent.manifold import Decode, energy, flat, jacobian, length
 
 DEGREE = 3
 PIECES = 2  # that a curve begins with
-STEPS_PER_PIECE = 4  # of the discretised energy
-MOST_STEPS = 4  # of the solver, before a curve is refined
-SETTLED = 1e-4  # relative fall of the energy
+STEPS_PER_PIECE = 2  # of the discretised energy
+MOST_STEPS = 8  # of the solver, before a curve is refined
+SETTLED = 5e-4  # relative fall of the energy by a step, after which the solver rests
 FINE = 128  # steps by which lengths are measured, of all curves alike
 DAMPING = 1e-3  # at first, relative to the curvature
 PART = 50  # curves at once: their Jacobians are what takes memory
+
+# A decoder, A(t) at the nodes [T + 1, K] and control points [C, K, N] -> those of curves of less
+# energy, the steps that each took, int64 [C], and whether it found no way down though there should
+# be one, bool [C].
+Solver = Callable[[Decode, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Geodesics:
         lengths: of their images, [C]; never more than those of the straight lines.
         straight_lengths: [C].
         iterations: accepted steps of the solver, int64 [C].
-        converged: whether the last refinement shortened them by less than was asked for, bool [C].
+        converged: whether the last refinement changed them by no more than the tolerance, bool [C].
         history: lengths of the straight lines and after each refinement, [C, R].
     """
 
@@ -45,6 +51,11 @@ class Geodesics:
     converged: Tensor
     history: Tensor
 
+    @property
+    def shortening(self) -> Tensor:
+        """Relative to the straight lines, [C] in [0, 1]; NaN where these have no length."""
+        return 1 - self.lengths / self.straight_lengths
+
 
 def connect(
     decode: Decode,
@@ -52,22 +63,24 @@ def connect(
     ends: Tensor,
     *,
     solver: str = "gauss-newton",
-    tolerance: float = 1e-3,
-    most_pieces: int = 16,
+    tolerance: float = 1.5e-3,
+    most_pieces: int = 64,
     tell: Callable[[int], None] = lambda curves: None,
 ) -> Geodesics:
     """The shortest ways between pairs of points, in the images that `decode` makes of them.
 
     Args:
-        decode: points [B, N] -> [B, ...]; it must give the same for the same point.
+        decode: points [B, N] -> [B, ...], in operations that torch can differentiate forwards and
+            backwards; it must give the same for the same point.
         starts, ends: [C, N].
         solver: "gauss-newton", or "adam" for comparison.
-        tolerance: relative shortening by a refinement below which a curve has converged.
+        tolerance: relative change of length by a refinement up to which a curve has converged.
         most_pieces: of a spline, where refinement ends.
         tell: called with the number of curves that have just been found.
 
     Raises:
-        ValueError: points of other shapes, NaN or infinite; or `decode` gives such.
+        ValueError: points of other shapes, NaN or infinite; or `decode` gives such on a straight
+            line. Where it does so elsewhere only, a curve stays as it was before it came there.
     """
     if starts.ndim != 2 or starts.shape != ends.shape or solver not in SOLVERS:
         raise ValueError(f"no curves from {list(starts.shape)} to {list(ends.shape)} by {solver!r}")
@@ -85,7 +98,7 @@ def connect_part(
     decode: Decode,
     starts: Tensor,
     ends: Tensor,
-    solve: Callable[..., tuple[Tensor, Tensor]],
+    solve: Solver,
     tolerance: float,
     most_pieces: int,
 ) -> tuple[Tensor, ...]:
@@ -94,100 +107,96 @@ def connect_part(
     spline = even(DEGREE, PIECES)
     control = spline.straight(starts, ends)
     best = spline.at(control, fine)
-    straight = lengths = length(flat(decode, best))
+    # From a point to itself it is no way at all, whatever rounding makes of it.
+    straight = length(flat(decode, best)).where((starts != ends).any(1), 0.0)
     if not torch.isfinite(straight).all():
         raise ValueError("what is decoded on a straight way is NaN or infinite")
+    lengths, history = straight.clone(), [straight]
     iterations = torch.zeros(len(starts), dtype=torch.int64)
-    converged = (starts == ends).all(1) | (straight == 0)  # there is nothing to shorten
-    history = [straight]
+    moving = straight > 0
     while len(spline.inner) < most_pieces:
-        control, accepted = solve(decode, spline, control, ~converged)
-        iterations += accepted
-        points = spline.at(control, fine)
-        found = length(flat(decode, points))
-        shorter = found < lengths
-        converged |= lengths - found.minimum(lengths) <= tolerance * lengths
-        best = torch.where(shorter[:, None, None], points, best)
-        lengths = found.minimum(lengths)
-        history.append(lengths)
+        which = moving.nonzero()[:, 0]
+        if len(which):
+            trial, steps, stuck = solve(decode, nodes(spline).to(control), control[which])
+            points = spline.at(trial, fine)
+            found, before = length(flat(decode, points)), lengths[which]
+            shorter = found < before
+            better = which[shorter]
+            control[better], best[better] = trial[shorter], points[shorter]
+            lengths[better] = found[shorter]
+            iterations[which] += steps
+            # Less energy at few nodes need not be less length at many: that has not converged.
+            moving[which] = stuck | ~((found - before).abs() <= tolerance * before)
+        history.append(lengths.clone())
         spline, change = spline.refined()
         control = change.to(control) @ control
-    return best, lengths, straight, iterations, converged, torch.stack(history, 1)
+    return best, lengths, straight, iterations, ~moving, torch.stack(history, 1)
 
 
-def gauss_newton(
-    decode: Decode, spline: Spline, control: Tensor, moving: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Control points [C, K, N] of less energy, by damped Gauss-Newton steps; and how many it took.
+def gauss_newton(decode: Decode, weights: Tensor, control: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Curves of less energy by damped Gauss-Newton steps: a `Solver`.
 
     Gradients are exact, and new at each step; the curvature, which costs more than all steps
     together, is that of the curves one begins with. Levenberg's damping (Nocedal & Wright 2006,
     section 10.3) is raised for a curve whose energy does not fall, and lowered where it does.
+    """
+    control = control.clone()
+    which, accepted = torch.arange(len(control)), torch.zeros(len(control), dtype=torch.int64)
+    curvature = gauss_newton_curvature(decode, weights, control)
+    scale = curvature.diagonal(dim1=1, dim2=2).mean(1)
+    damping = torch.full((len(control),), DAMPING).to(control)
+    least, slope = energy_and_slope(decode, weights, control)
+    unit = torch.eye(curvature.shape[1]).to(control)
+    for _ in range(MOST_STEPS):
+        ridge = (damping * scale + 1e-12)[:, None, None] * unit
+        step = torch.linalg.solve(curvature + ridge, slope.flatten(1)).view_as(slope)
+        trial = control[which]
+        trial[:, 1:-1] -= step
+        found, new_slope = energy_and_slope(decode, weights, trial)
+        better = found < least
+        # What was gained, or else what the quadratic model promised at least.
+        gain = (least - found).where(better, 0.5 * (slope * step).sum((1, 2)))
+        on = gain > SETTLED * least
+        control[which[better]] = trial[better]
+        accepted[which[better]] += 1
+        least = found.where(better, least)
+        slope = new_slope.where(better[:, None, None], slope)
+        damping = damping * torch.where(better, 0.1, 10.0).to(control)
+        which, curvature, scale, damping, least, slope = (
+            each[on] for each in (which, curvature, scale, damping, least, slope)
+        )
+        if len(which) == 0:
+            break
+    stuck = torch.zeros(len(control), dtype=torch.bool)
+    stuck[which] = accepted[which] == 0
+    return control, accepted, stuck
+
+
+def energy_and_slope(decode: Decode, weights: Tensor, control: Tensor) -> tuple[Tensor, Tensor]:
+    """The energy of curves with nodes A C, and its gradient by the control points between the ends.
 
     Args:
         decode: as for `connect`.
-        spline: whose control points they are.
-        control: where to begin, [C, K, N]; the first and the last of a curve stay.
-        moving: which curves to look at, bool [C].
-    """
-    weights = nodes(spline).to(control)
-    control, which = control.clone(), moving.nonzero()[:, 0]
-    accepted = torch.zeros(len(control), dtype=torch.int64)
-    if len(which) == 0:
-        return control, accepted
-    curvature = gauss_newton_curvature(decode, weights, control[which])
-    scale = curvature.diagonal(dim1=1, dim2=2).mean(1)
-    damping = torch.full((len(which),), DAMPING).to(control)
-    least, gradient = half_energy(decode, weights, control[which])
-    for _ in range(MOST_STEPS):
-        ridge = (damping * scale + 1e-12)[:, None, None] * torch.eye(curvature.shape[1]).to(control)
-        step = torch.linalg.solve(curvature + ridge, gradient.flatten(1)).view_as(gradient)
-        trial = control[which]
-        trial[:, 1:-1] -= step
-        found, slope = half_energy(decode, weights, trial)
-        better = found < least
-        settled = better & (least - found <= SETTLED * least)
-        control[which[better]] = trial[better]
-        accepted[which[better]] += 1
-        least, gradient = (
-            torch.where(better, found, least),
-            torch.where(better[:, None, None], slope, gradient),
-        )
-        damping = damping * torch.where(better, 0.1, 10.0).to(control)
-        if settled.all():
-            break
-        which, curvature, scale, damping, least, gradient = (
-            each[~settled] for each in (which, curvature, scale, damping, least, gradient)
-        )
-    return control, accepted
-
-
-def half_energy(decode: Decode, weights: Tensor, control: Tensor) -> tuple[Tensor, Tensor]:
-    """½ Σ ‖f(z_t+1) - f(z_t)‖² of curves with nodes z = A C, and its gradient.
-
-    The energy is this times twice the number of steps.
-
-    Args:
-        decode: f, as for `connect`.
-        weights: A, [T, K].
+        weights: A, [T + 1, K].
         control: C, [C, K, N].
 
     Returns:
-        [C], and [C, K - 2, N] by the control points between the ends.
+        [C], and [C, K - 2, N].
     """
     with torch.enable_grad():
         inner = control[:, 1:-1].clone().requires_grad_()
         points = weights @ torch.cat([control[:, :1], inner, control[:, -1:]], 1)
-        half = 0.5 * flat(decode, points).diff(dim=1).square().sum((1, 2))
-        (gradient,) = torch.autograd.grad(half.sum(), inner)
-    return half.detach(), gradient
+        energies = energy(flat(decode, points))
+        (slope,) = torch.autograd.grad(energies.sum(), inner)
+    return energies.detach(), slope
 
 
 def gauss_newton_curvature(decode: Decode, weights: Tensor, control: Tensor) -> Tensor:
-    """Second derivatives of `half_energy`, but for those of f: [C, F, F], F being (K - 2) N.
+    """Second derivatives of the energy, but for those of f: [C, F, F], F being (K - 2) N.
 
-    Of residuals r_t = f(z_t+1) - f(z_t) they are Σ_t ∂r_tᵀ ∂r_t, with ∂r_t/∂C_k = A_t+1,k J_t+1 -
-    A_tk J_t: so they need no more than J_sᵀ J_t of each node with itself and with the next.
+    The energy is T Σ_t ‖r_t‖² of residuals r_t = f(z_t+1) - f(z_t), so they are 2 T Σ_t ∂r_tᵀ ∂r_t,
+    with ∂r_t/∂C_k = A_t+1,k J_t+1 - A_tk J_t: that needs no more than J_sᵀ J_t of each node with
+    itself and with the next.
     """
     inner = weights[:, 1:-1]
     points = weights @ control
@@ -198,7 +207,7 @@ def gauss_newton_curvature(decode: Decode, weights: Tensor, control: Tensor) -> 
     curvature = torch.einsum("t,tk,tl,ctij->ckilj", steps, inner, inner, at.mT @ at)
     next_to = torch.einsum("tk,tl,ctij->ckilj", inner[:-1], inner[1:], at[:, :-1].mT @ at[:, 1:])
     curvature -= next_to + next_to.permute(0, 3, 4, 1, 2)
-    return curvature.flatten(3, 4).flatten(1, 2)
+    return 2 * (len(weights) - 1) * curvature.flatten(3, 4).flatten(1, 2)
 
 
 def nodes(spline: Spline) -> Tensor:
@@ -208,16 +217,16 @@ def nodes(spline: Spline) -> Tensor:
 
 
 def adam(
-    decode: Decode, spline: Spline, control: Tensor, moving: Tensor, steps: int = 100
-) -> tuple[Tensor, Tensor]:
-    """The same by a first-order method, for comparison: gradients alone, all curves together."""
-    weights, moved = nodes(spline).to(control), control.clone()
-    inner = moved[:, 1:-1]  # a view: what the optimiser moves are the curves themselves
+    decode: Decode, weights: Tensor, control: Tensor, steps: int = 100
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by a first-order method, for comparison: gradients alone. A `Solver`."""
+    control = control.clone()
+    inner = control[:, 1:-1]  # a view: what the optimiser moves are the curves themselves
     optimizer = torch.optim.Adam([inner], lr=0.02)
     for _ in range(steps):
-        _, inner.grad = half_energy(decode, weights, moved)
+        _, inner.grad = energy_and_slope(decode, weights, control)
         optimizer.step()
-    return torch.where(moving[:, None, None], moved, control), moving * steps
+    return control, torch.full((len(control),), steps), torch.zeros(len(control), dtype=torch.bool)
 
 
-SOLVERS = {"gauss-newton": gauss_newton, "adam": adam}
+SOLVERS: dict[str, Solver] = {"gauss-newton": gauss_newton, "adam": adam}

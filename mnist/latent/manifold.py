@@ -5,7 +5,8 @@ small step dz is ‖J dz‖, J being its Jacobian, so that JᵀJ is the metric o
 (Arvanitidis, Hansen & Hauberg 2018, arXiv 1710.11379, section 2). A curve's length needs no
 Jacobian at all: it is the sum of the distances between decoded neighbours, in the limit.
 
-`decode` is any function of points [B, N] -> [B, ...]: a decoder, or features of what it decodes.
+`decode` is any function of points [B, N] -> [B, ...] that torch can differentiate: a decoder, or
+features of what it decodes, such as `lambda z: run.method.decoder(z, labels).sigmoid()`.
 """
 
 from __future__ import annotations
