@@ -45,7 +45,13 @@ STEPS = 9  # of a round, each of which halves the rate
 MOST_CONTROL = 10  # control points between the ends
 
 
-def published(decode: Decode, start: Tensor, end: Tensor, rounds: int) -> Tensor:
+def published(decode: Decode, starts: Tensor, ends: Tensor, rounds: int) -> Tensor:
+    """Lengths of curves by `published_curve`, one after the other, [C]."""
+    pairs = zip(starts, ends, strict=True)
+    return torch.stack([published_curve(decode, *pair, rounds) for pair in pairs])
+
+
+def published_curve(decode: Decode, start: Tensor, end: Tensor, rounds: int) -> Tensor:
     """Length of one curve by the scheme of Michelis & Becker 2021 (arXiv 2105.03663), written anew.
 
     It descends Σ γ'ᵀ JᵀJ γ' with the whole Jacobian at each node, by a backward pass for each of
@@ -120,10 +126,9 @@ def speed(run: Run, digit: int, pairs: int) -> None:
     rows.append(("Gauss-Newton, 128 pieces, as long as it gains", seconds, fine.lengths))
     shortest = torch.stack([lengths for _, _, lengths in rows]).amin(0)
     for count, rounds in ((3, len(RATES)), (1, len(RATES) * (MOST_CONTROL - 1))):
-        few = zip(starts[:count], ends[:count], strict=True)
-        seconds, lengths = timed(lambda: [published(decode, *pair, rounds) for pair in few])
+        solve = partial(published, decode, starts[:count], ends[:count], rounds)
         name = f"published scheme, {rounds} rounds of {STEPS} steps, {count} of the pairs"
-        rows.append((name, seconds, torch.stack(lengths)))
+        rows.append((name, *timed(solve)))
 
     print(f"{pairs} pairs of styles of a {digit}\n")
     print("| | s in all | s a curve | shorter by | too long by |\n|---|---|---|---|---|")
