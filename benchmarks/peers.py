@@ -350,7 +350,8 @@ def explain(one: dict[str, float | None], judged_by: str) -> str:
 # This project beside its peers
 
 Made by `MNIST_DATA_DIR=... python benchmarks/peers.py > docs/benchmarks.md` on {machine()}, with
-pythae {version("pythae")}. Full MNIST, one training after the other on the otherwise idle machine,
+pythae {version("pythae")}; the last section was added by `benchmarks/geodesics.py`. Full MNIST, one
+training after the other on the otherwise idle machine,
 mean ± standard deviation over the seeds. All are given the time that this project's AAE takes for
 the 30 epochs of its defaults, by a trial of how many epochs that is; it says nothing of how good
 they would become in more.
