@@ -3,6 +3,7 @@
 import re
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from mnist.errors import Problem
 from mnist.geodesic import fastest, ways
 from mnist.latent.geodesics import FINE
 from mnist.latent.manifold import length
+from mnist.tools import common_dataset
 
 SCRIPT = "geodesic.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True, "epochs": 3}
@@ -168,6 +170,12 @@ def test_what_it_refuses(here, tmp_path, flags, says):
     before = sorted(tmp_path.rglob("*"))
     assert_refused(here(*flags), says)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_runs_of_different_data_sets_have_none_in_common():
+    configs = [{"training": {"dataset": name, "dataset_sha256": name}} for name in ("a", "b")]
+    with pytest.raises(Problem, match=r"different data sets \(a, b\): take one at a time"):
+        common_dataset([SimpleNamespace(config=config) for config in configs], {})
 
 
 def test_runs_that_cannot_be_compared(here):

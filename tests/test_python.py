@@ -132,6 +132,7 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert scope["back"].shape == (10, 4)
     assert scope["images"].shape == (10_000, 28, 28)
     assert scope["styles"].shape == (500, 4)
+    assert scope["found"].points.shape == (10, 129, 4)
 
 
 def test_importing_the_package_is_instant():
@@ -142,11 +143,12 @@ def test_importing_the_package_is_instant():
 
 def test_public_functions_are_documented_and_typed():
     from mnist import checkpoint, data, files, losses, metrics, plotting, scan, session, tools
-    from mnist.latent import maps
+    from mnist.latent import curves, geodesics, guidance, manifold, maps
     from mnist.run import Run
 
-    modules = (checkpoint, data, files, losses, maps, metrics, mnist, plotting, scan, tools)
-    for owner in (*modules, Run, checkpoint.Checkpoint, session.Session):
+    modules = (checkpoint, data, files, losses, metrics, mnist, plotting, scan, tools)
+    latent = (curves, geodesics, guidance, manifold, maps)
+    for owner in (*modules, *latent, Run, checkpoint.Checkpoint, session.Session):
         for name, item in inspect.getmembers(owner, inspect.isfunction):
             if name.startswith("_") or item.__module__ != getattr(
                 owner, "__module__", owner.__name__

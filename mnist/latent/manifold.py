@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 Decode = Callable[[Tensor], Tensor]
+PART = 500  # points whose Jacobians are formed at once: more do not fit into a processor's cache
 
 
 def flat(decode: Decode, points: Tensor) -> Tensor:
@@ -46,7 +47,11 @@ def jacobian(decode: Decode, points: Tensor) -> Tensor:
     outputs, of which an image has many more.
     """
     units = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
-    return vmap(lambda unit: push(decode, points, unit.expand_as(points)), out_dims=2)(units)
+
+    def of(part: Tensor) -> Tensor:
+        return vmap(lambda unit: push(decode, part, unit.expand_as(part)), out_dims=2)(units)
+
+    return torch.cat([of(part) for part in points.split(PART)])
 
 
 def metric(decode: Decode, points: Tensor) -> Tensor:
