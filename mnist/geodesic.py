@@ -151,12 +151,12 @@ def single(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path
     }
     shorter = found.shortening.item()
     where = "pixels" if features is None else "a classifier's features"
-    last = 1 - (found.history[0, -1] / found.history[0, -2]).item()
+    converged = "" if found.converged.item() else ", not converged"
     print(
         f"{title}\nlength in {where}: straight {found.straight_lengths.item():.4f}, geodesic "
-        f"{found.lengths.item():.4f}, {shorter:.2%} shorter (of which {last:.2%} by the last "
-        f"refinement)\nspeed, largest over smallest: "
-        f"straight {spread(speeds['straight']):.2f}, geodesic {spread(speeds['geodesic']):.2f}"
+        f"{found.lengths.item():.4f}, {shorter:.2%} shorter{converged}\nspeed, largest over "
+        f"smallest: straight {spread(speeds['straight']):.2f}, geodesic "
+        f"{spread(speeds['geodesic']):.2f}"
     )
     figure = plotting.geodesic(
         images, speeds, found.history[0].numpy(), f"{title}: {shorter:.1%} shorter", SHOWN
