@@ -170,6 +170,9 @@ def speed(run: Run, digit: int, pairs: int) -> None:
         shorter = (1 - lengths / default.straight_lengths[:count]).mean()
         excess = (lengths / shortest[:count] - 1).mean()
         print(f"| {name} | {seconds:.1f} | {seconds / count:.3f} | {shorter:.2%} | {excess:.2%} |")
+    equal = [row for row in rows if "Adam" in row[0] and row[2].mean() <= default.lengths.mean()]
+    for name, seconds, _ in equal[:1]:
+        print(f"\nTo equal length, {name} takes {seconds / rows[0][1]:.1f} times as long.")
     print(
         f"\nThe default has converged for {default.converged.double().mean():.0%} of the pairs. "
         f"1,000 pairs: {seconds_of_many:.1f} s, {found.shortening.mean():.2%} shorter; peak memory "
