@@ -402,9 +402,10 @@ def geodesic(
     for name, each in speeds.items():
         middles = (np.arange(len(each)) + 0.5) / len(each)
         axes.plot(middles, each, color=colours[name], label=name)
-    axes.set(xlabel="time", xlim=(0, 1), ylim=(0, None), xticks=(0, 0.5, 1))
+    room = 1.3 * max(each.max() for each in speeds.values())  # with some for the legend
+    axes.set(xlabel="time", xlim=(0, 1), ylim=(0, room), xticks=(0, 0.5, 1))
     axes.set_title("speed", fontsize=10)
-    axes.legend(fontsize=8, frameon=False, loc="lower center")
+    axes.legend(fontsize=8, frameon=False, loc="upper left", borderaxespad=0.2, labelspacing=0.2)
     axes = figure.add_subplot(below[8])
     axes.plot(range(len(history)), history, "o-", color=colours["geodesic"], ms=4)
     axes.set(xlabel="refinement", xticks=range(len(history)))
