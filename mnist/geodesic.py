@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mnist import animation, pictures, plotting
 from mnist.cli import GEODESIC_DEFAULTS, run_directory
 from mnist.errors import Problem
-from mnist.latent.geodesics import PART, Geodesics, connect
+from mnist.latent.geodesics import Geodesics, connect
 from mnist.latent.manifold import Decode, directions, flat
 from mnist.readers import open_reader
 from mnist.run import Run
@@ -93,7 +93,7 @@ def decoder_of(run: Run, digit: int | None, features: Decode | None) -> Decode:
 
 def features_of(run: Run, given: dict[str, Any]) -> Decode | None:
     """What `--space` says: a classifier's features, or None for pixels."""
-    if "space" not in given or given["space"] == "pixels":
+    if given.get("space") != "features":
         return None
     dataset = run.config["training"]["dataset"]
     reader = open_reader(given, "classifier", GEODESIC_DEFAULTS["classifier"], dataset)
@@ -245,8 +245,7 @@ def fastest(decode: Decode, points: Tensor) -> Tensor:
     of Michelis & Becker 2021).
     """
     with torch.no_grad():
-        parts = [directions(decode, part)[1][:, :, -1] for part in points.split(PART)]
-    along = torch.cat(parts)
+        along = directions(decode, points)[1][:, :, -1]
     return along.where((along * points).sum(1, keepdim=True) < 0, -along)
 
 

@@ -237,8 +237,9 @@ def test_an_animation_moves_stops_and_saves(window, tmp_path):
     ],
 )
 def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script, flags):
-    # The one test for which drawing in memory will not do: it looks from outside for a window.
-    # .ci/run installs what it needs.
+    # The one test for which drawing in memory will not do: it asks the X server, from outside,
+    # whether the window is there. .ci/run installs what that needs; elsewhere it may be missing,
+    # and all other tests of windows run all the same.
     if screen is None or not shutil.which("xwininfo"):
         pytest.skip("asks an X server for its windows: needs Xvfb, Qt's X libraries and xwininfo")
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)

@@ -56,8 +56,8 @@ def jacobian(decode: Decode, points: Tensor) -> Tensor:
 
 def metric(decode: Decode, points: Tensor) -> Tensor:
     """The pull-back metric JᵀJ at each point: [B, N] -> [B, N, N]."""
-    at = jacobian(decode, points)
-    return at.mT @ at
+    parts = (jacobian(decode, part) for part in points.split(PART))  # all at once may be gigabytes
+    return torch.cat([at.mT @ at for at in parts])
 
 
 def directions(decode: Decode, points: Tensor) -> tuple[Tensor, Tensor]:
