@@ -53,7 +53,11 @@ def parser() -> Parser:
     )
     add("--dims", "the two dimensions to draw, as 0,3", type=whole_numbers, metavar="LIST")
     add("--survey", "all ten digits from many starts: a table, a picture", action="store_true")
-    add("--independent", "the classifier that a survey asks as well", metavar="DIR")
+    add(
+        "--independent",
+        "a second opinion, of mnist-classifier.py --outliers; a survey trains the usual first",
+        metavar="DIR",
+    )
     return parser
 
 

@@ -6,6 +6,7 @@ continues a run that was stopped.
 
 example: ./mnist-classifier.py
          ./mnist-classifier.py --layers 3 --ckpt-dir perceptron.ckpt
+         ./mnist-classifier.py --outliers --seed 1 --ckpt-dir mnist-second-opinion.ckpt
 """
 
 from mnist.cli import CLASSIFIER_DEFAULTS, Parser, main, training_parser, whole_number
@@ -18,6 +19,11 @@ def parser() -> Parser:
         "a perceptron of so many layers instead of the convolutional network",
         type=whole_number(1),
         metavar="L",
+    )
+    parser.flag(
+        "--outliers",
+        "learn an eleventh class besides: what is no digit (smudges, mixtures, scribbles, ...)",
+        action="store_true",
     )
     parser.flag(
         "--patience",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mnist.run import Reader, Run
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 
 def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run | Reader:

@@ -56,13 +56,14 @@ DEFAULTS = {
 CLASSIFIER_DEFAULTS = DEFAULTS | {
     "ckpt_dir": "mnist-classifier.ckpt",
     "layers": None,
+    "outliers": False,
     "lr": 4e-3,
     "epochs": {"mnist": 8, "mnist-5k": 40},
 }
 # Those of guide.py. The learning rates are ones at which the descent simply works.
 GUIDE_DEFAULTS = DEFAULTS | {
     "classifier": CLASSIFIER_DEFAULTS["ckpt_dir"],
-    "independent": "mnist-classifier-independent.ckpt",
+    "independent": "mnist-second-opinion.ckpt",
     "free": "both",
     "starts": {"a digit": 1, "a survey": 1000},
     "steps": 400,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,71 +14,34 @@ from tqdm import tqdm
 
 from mnist import animation, pictures, plotting
 from mnist.cli import GUIDE_DEFAULTS, run_directory
-from mnist.data import CLASSES
+from mnist.data import CLASSES, load_same_dataset
 from mnist.display import Probe
 from mnist.errors import Problem
 from mnist.latent.guidance import ROUND, Descent, descend
-from mnist.pictures import Section
-from mnist.readers import open_reader
-from mnist.run import Reader, Run, Styles
+from mnist.readers import is_trained, open_reader
+from mnist.run import Reader, Run, Styles, balanced_sample
+from mnist.space import Space
+from mnist.survey import advance, survey
 from mnist.tools import as_style, check_output, open_run, test_images, write
 
 SUFFIXES = (".gif", ".mp4", ".png")
-# The second opinion of a survey: another kind of network, and another seed.
-INDEPENDENT = {"layers": 3, "seed": 1, "epochs": 20}
-SHARP = 3.0  # so that a random mixture is of a few digits: the decoder knows them only unmixed
-SURE = 2.0  # in a point's numbers of a digit that the decoder is told with near certainty
-CERTAIN = 10.0  # with certainty
+# The second opinion: another network, of another seed, that knows what is no digit.
+INDEPENDENT = {"outliers": True, "seed": 1}
+NEARLY, CERTAIN = 4.0, 30.0  # logits of a digit that the decoder is told
 MOST_STARTS = 10_000  # which take some 3 GB
 SEEN = 1000  # test images in the plane
 LANDSCAPE = 80  # points to a side of a map of the digit's probability
 MOST_FRAMES = 100
 FRAME, FIRST, LAST = 0.15, 1.0, 3.0  # seconds that a frame is seen
 SHEET = 8  # frames of a contact sheet
-SURVEY_SHOWN = 20  # results of each digit
-
-
-class Space:
-    """The points that a descent moves, for a run: a style, and what the decoder is told.
-
-    A point is N numbers of style, in standard deviations of the prior, and for a run that is told
-    the digit ten more for the digit code: softmax(`SHARP` u) makes them a point on the simplex.
-
-    Args:
-        run: the autoencoder.
-        free: "both", "style" or "digit"; a run without labels has its style alone.
-    """
-
-    def __init__(self, run: Run, free: str):
-        self.run = run
-        self.size = run.prior.feature_size
-        self.labels: bool = run.config["model"]["labels"]
-        self.moves = torch.tensor(
-            [free != "digit"] * self.size + [free != "style"] * CLASSES * self.labels
-        )
-
-    def style(self, points: Tensor) -> Tensor:
-        """[..., D] -> [..., N], as the decoder takes it."""
-        return points[..., : self.size] * self.run.prior.std
-
-    def code(self, points: Tensor) -> Tensor | None:
-        """[..., D] -> [..., 10], what the decoder is told; None if nothing."""
-        return (SHARP * points[..., self.size :]).softmax(-1) if self.labels else None
-
-    def decode(self, points: Tensor) -> Tensor:
-        """[B, D] -> images [B, 1, 28, 28] in [0, 1]."""
-        return self.run.method.decoder(self.style(points), self.code(points)).sigmoid()
-
-    def log_prior(self, points: Tensor) -> Tensor:
-        """Log-density of the style under the prior: [B, D] -> [B]."""
-        return self.run.prior.log_prob(self.style(points))
 
 
 class Scene(NamedTuple):
     """What the picture of a descent needs besides the descent."""
 
     space: Space
-    reader: Reader
+    guiding: Reader
+    second: Reader | None  # asked for its opinion of the last image
     seen: Styles  # of test images
     dims: list[int] | None  # that are drawn, if they were named
     digit: int
@@ -106,25 +68,21 @@ def guide(given: dict[str, Any]) -> None:
     start = chosen_start(space, given)
     dims = check_dims(run, given)
     # Before the work, so that it is not for nothing where the data set is not found.
-    seen = None if survey_asked else run.styles(SEEN, data_dir=given.get("data_dir"))
+    data = load_same_dataset(run.config["training"], given.get("data_dir"))
     if not output:
         output = run_directory(given) / ("survey.png" if survey_asked else "guide.gif")
 
-    flags = {"classifier": {}} | ({"independent": INDEPENDENT} if survey_asked else {})
-    dataset = run.config["training"]["dataset"]
-    # Those that were named first: one that is not there is better said before another is trained.
-    readers = {
-        flag: open_reader(given, flag, GUIDE_DEFAULTS[flag], dataset, flags[flag])
-        for flag in sorted(flags, key=lambda flag: flag not in given)
-    }
+    guiding, second = open_readers(given, data.name)
     wanted = GUIDE_DEFAULTS | given
     generator = torch.Generator().manual_seed(wanted["seed"])
     options = ("steps", "optimizer", "stop_at", "stay_likely")
     walk = partial(
         descend_or_say,
         decode=space.decode,
-        log_probs=readers["classifier"].method.classifier.log_probs,
+        log_probs=guiding.method.classifier.log_probs,
         log_prior=space.log_prior,
+        anneal=space.anneal,
+        may_rest=space.may_rest,
         moves=space.moves,
         generator=generator,
         lr=given.get("lr", GUIDE_DEFAULTS["lr"][wanted["optimizer"]]),
@@ -133,15 +91,15 @@ def guide(given: dict[str, Any]) -> None:
     begin = partial(draw_starts, space, start, generator)
     if survey_asked:
         count = given.get("starts", GUIDE_DEFAULTS["starts"]["a survey"])
-        survey(space, walk, begin, count, readers["independent"], output)
+        survey(space, walk, begin, count, second, data, output)
     else:
         count = given.get("starts", GUIDE_DEFAULTS["starts"]["a digit"])
         with tqdm(desc="descending", total=count, unit=" starts", leave=False, disable=None) as bar:
             digits = torch.full((count,), given["digit"])
             found = walk(begin(count), digits, tell=partial(advance, bar))
-        scene = Scene(
-            space, readers["classifier"], seen, dims, given["digit"], run_directory(given)
-        )
+        seen = run.styles_of(data.test, balanced_sample(data.test.labels, SEEN, seed=0))
+        directory = run_directory(given)
+        scene = Scene(space, guiding, second, seen, dims, given["digit"], directory)
         tell_and_show(scene, found, output, probe)
 
 
@@ -174,10 +132,28 @@ def refuse_contradictions(given: dict[str, Any]) -> None:
             raise Problem(f"--{name} and --{other} cannot go together: it is a single start")
     if "start_image" in given and "from_digit" in given:
         raise Problem("--start-image and --from-digit cannot go together: the image has a digit")
-    if "independent" in given and not given.get("survey"):
-        raise Problem("--independent is for --survey: add it")
     if "dims" in given and given.get("survey"):
         raise Problem("--dims is for the picture of a descent, and --survey makes none")
+
+
+def open_readers(given: dict[str, Any], dataset: str) -> tuple[Reader, Reader | None]:
+    """The classifier that guides, and the second opinion.
+
+    Without a survey that is asked only where it is named, or where the usual one is trained.
+
+    Raises:
+        Problem: one of them is not there, or of another kind.
+    """
+    usual = GUIDE_DEFAULTS["independent"]
+    wanted = given.get("survey") or "independent" in given or is_trained(usual)
+    options = {"classifier": {}, "independent": {"flags": INDEPENDENT, "outliers": True}}
+    # One that was named first: if it is not there, that is better said before another is trained.
+    readers = {
+        flag: open_reader(given, flag, GUIDE_DEFAULTS[flag], dataset, **options[flag])
+        for flag in sorted(options, key=lambda flag: flag not in given)
+        if flag == "classifier" or wanted
+    }
+    return readers["classifier"], readers.get("independent")
 
 
 def open_space(run: Run, given: dict[str, Any]) -> Space:
@@ -196,7 +172,7 @@ def open_space(run: Run, given: dict[str, Any]) -> Space:
     free = given.get("free", "both")
     if free == "style" and "from_digit" not in given and "start_image" not in given:
         raise Problem("--free style holds the digit that the decoder is told: add --from-digit D")
-    return Space(run, free)
+    return Space(run, free, anywhere=given.get("stay_likely") == 0)
 
 
 def chosen_start(space: Space, given: dict[str, Any]) -> Tensor:
@@ -215,7 +191,7 @@ def chosen_start(space: Space, given: dict[str, Any]) -> Tensor:
         digit = image.labels.item()
     if digit is not None and space.labels:
         start[space.size :] = 0
-        start[space.size + digit] = SURE if given.get("free", "both") != "style" else CERTAIN
+        start[space.size + digit] = NEARLY if given.get("free", "both") != "style" else CERTAIN
     return start
 
 
@@ -253,7 +229,9 @@ def tell_and_show(scene: Scene, found: Descent, output: Path, probe: Probe | Non
     for k in order:
         at = f"{chances[found.steps[k], k]:.2%} after {found.steps[k]} steps"
         said = "reached" if found.converged[k] else "not reached"
-        print(f"start {k}: a {scene.digit} {said}, probability {at}")
+        stuck = not found.converged[k] and not scene.space.may_rest(found.path[-1, k])
+        why = ", where the decoder draws no digit well" if stuck else ""
+        print(f"start {k}: {named(scene.digit)} {said}, probability {at}{why}")
     best = order[0]
     with torch.no_grad():
         way = found.path[: found.steps[best] + 1, best]
@@ -271,10 +249,20 @@ def tell_and_show(scene: Scene, found: Descent, output: Path, probe: Probe | Non
     for name, image in (("first", images[0]), ("last", images[-1])):
         write(Path(f"{stem}-{name}.png"), pictures.enlarged(image))
     print(f"written: {output}, and beside it {stem.name}-path.csv, -first.png and -last.png")
+    if scene.second:
+        read = scene.second.read(torch.from_numpy(images[-1:]).unsqueeze(1)).item()
+        if read != scene.digit:
+            sees = "no digit" if read == CLASSES else named(read)
+            print(f"the second opinion disagrees: it sees {sees} in the last image")
     if probe and probe.obstacle() is None:
         from mnist.window import show_animation  # late: PyQt5 need not be there
 
         show_animation(frames, seconds, f"guide: {scene.directory}", output, content)
+
+
+def named(digit: int) -> str:
+    """A 5, an 8."""
+    return f"{'an' if digit == 8 else 'a'} {digit}"
 
 
 def draw(scene: Scene, found: Descent, which: int, images: np.ndarray) -> plotting.GuideFigure:
@@ -333,7 +321,7 @@ def landscape(
     styles = torch.stack([first.flatten(), second.flatten()], 1)
     points[:, :2] = styles / scene.space.run.prior.std
     with torch.no_grad():
-        chances = scene.reader.log_probs(scene.space.decode(points))[:, scene.digit].exp()
+        chances = scene.guiding.log_probs(scene.space.decode(points))[:, scene.digit].exp()
     return side.numpy(), side.numpy(), chances.reshape(LANDSCAPE, LANDSCAPE).numpy()
 
 
@@ -365,63 +353,3 @@ def table(space: Space, found: Descent, order: list[int]) -> pd.DataFrame:
 def numbered(name: str, values: Tensor) -> dict[str, np.ndarray]:
     """Columns name0, name1, ... of values [B, N]."""
     return {f"{name}{i}": column for i, column in enumerate(values.T.numpy())}
-
-
-# --- a survey -----------------------------------------------------------------------------------
-
-
-def survey(
-    space: Space,
-    walk: Callable[..., Descent],
-    draw_starts: Callable[[int], Tensor],
-    count: int,
-    independent: Reader,
-    output: Path,
-) -> None:
-    """Ask for every digit from many starts; print how it went, and write a table and a picture."""
-    rows, shown, steps = [], [], []
-    with tqdm(total=CLASSES * count, unit=" starts", leave=False, disable=None) as bar:
-        for digit in range(CLASSES):
-            tell = partial(advance, bar, before=digit * count)
-            found = walk(draw_starts(count), torch.full((count,), digit), tell=tell)
-            with torch.no_grad():
-                images = space.decode(found.path[-1])
-            distances = space.style(found.path[-1]).norm(dim=1) / space.run.prior.std
-            rows.append(
-                {
-                    "digit": str(digit),
-                    "converged": found.converged.double().mean().item(),
-                    "median_steps": found.steps.double().median().item(),
-                    "agreement": (independent.read(images) == digit).double().mean().item(),
-                    "distance": distances.double().mean().item(),
-                }
-            )
-            steps.append(found.steps)
-            shown.append(images[:SURVEY_SHOWN, 0])
-    means = pd.DataFrame(rows).drop(columns="digit").mean().to_dict()
-    middle = {"median_steps": torch.cat(steps).double().median().item()}
-    rows.append({"digit": "all"} | means | middle)
-    prior = space.run.prior.sample(100_000, torch.Generator().manual_seed(0)).norm(dim=1)
-    print(
-        f"{count:,} starts for each digit. Converged: the classifier that guides is sure of the "
-        "digit.\nAgreement: how often an independent one reads it "
-        f"({independent.method.summary()}, {independent.numbers['test_accuracy']:.2%} of the test "
-        f"images).\nDistance: of the styles from the prior's mean, in its standard deviations; "
-        f"its own lie {(prior / space.run.prior.std).mean():.2f} away.\n"
-    )
-    print(f"{'digit':>5} {'converged':>10} {'median steps':>13} {'agreement':>10} {'distance':>9}")
-    for row in rows:
-        print(
-            f"{row['digit']:>5} {row['converged']:>10.2%} {row['median_steps']:>13.0f} "
-            f"{row['agreement']:>10.2%} {row['distance']:>9.2f}"
-        )
-    title = f"each digit asked for from {len(shown[0])} starts: where they ended"
-    write(output, pictures.sheet([Section(title, torch.stack(shown).numpy())]))
-    numbers = output.with_suffix(".csv")
-    write(numbers, pd.DataFrame(rows).to_csv(index=False).encode())
-    print(f"\nwritten: {output} and {numbers}")
-
-
-def advance(bar: tqdm, arrived: int, before: int = 0) -> None:
-    """Move a bar on to so many starts that have arrived, and those before."""
-    bar.update(before + arrived - bar.n)

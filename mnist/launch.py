@@ -60,7 +60,9 @@ def train_run(method_name: str, given: dict[str, Any], defaults: dict[str, Any] 
             warn(f"damaged, and set aside: {there.damage}; going on from {there.folder}")
             session.set_aside(there.damaged)
         if there and there.config["method"] == method_name:
-            refuse_contradictions(session, there.config, given)
+            # As it is rebuilt: what came with a later version is at its default.
+            config = there.config | {"model": there.build().config}
+            refuse_contradictions(session, config, given)
             if flag := has_ended(there, given):
                 session.start(there.config, there.progress["rows"])
                 say = warn if wanted["quiet"] else print
@@ -196,9 +198,11 @@ def refuse_contradictions(session: Session, config: dict[str, Any], given: dict[
                 "leave it out, or name another --ckpt-dir"
             )
         flag = "--" + key.replace("_", "-")
-        how = f"without {flag}" if saved[key] is None else f"with {flag} {saved[key]}"
+        missing = saved[key] is None or saved[key] is False
+        how = f"without {flag}" if missing else f"with {flag} {saved[key]}"
+        instead = "" if given[key] is True else f", not {given[key]}"
         raise Problem(
-            f"{session.directory} was trained {how}, not {given[key]}: "
+            f"{session.directory} was trained {how}{instead}: "
             "leave the flag out, or name another --ckpt-dir"
         )
 

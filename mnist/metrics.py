@@ -227,25 +227,36 @@ def nearest(sample: Tensor, others: Tensor, k: int = 1) -> Tensor:
     return torch.cat([part.kthvalue(k, dim=1).values for part in parts])
 
 
+class Manifold:
+    """What lies among the points of a sample: the union of the balls about them.
+
+    Each reaches to its point's k-th neighbour (Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1).
+
+    Args:
+        sample: features [A, N].
+    """
+
+    def __init__(self, sample: Tensor, k: int = MANIFOLD_NEIGHBOURS):
+        self.sample = sample
+        self.radii = nearest(sample, sample, k + 1)
+
+    def share(self, points: Tensor) -> float:
+        """Share of some points [B, N] that lie in it; NaN of none."""
+        inside = [
+            (torch.cdist(some, self.sample) <= self.radii).any(1) for some in points.split(PART)
+        ]
+        return torch.cat(inside).double().mean().item()
+
+
 def precision_recall(
     real: Tensor, generated: Tensor, k: int = MANIFOLD_NEIGHBOURS
 ) -> tuple[float, float]:
     """How much of what is generated looks real, and how much of what is real is generated.
 
-    Kynkäänniemi et al. 2019 (arXiv 1904.06991, eq. 1 and 2): a set's manifold is the union of the
-    balls about its points that reach to their k-th neighbours; precision is the share of generated
-    points in the real manifold, recall the share of real ones in the generated.
+    Kynkäänniemi et al. 2019 (arXiv 1904.06991, eq. 2): precision is the share of generated points
+    in the manifold of the real ones, recall the share of real ones in that of the generated.
 
     Args:
         real, generated: features [A, N] and [B, N].
     """
-
-    def share_within(points: Tensor, manifold: Tensor) -> float:
-        radii = nearest(manifold, manifold, k + 1)
-        inside = sum(
-            (torch.cdist(some, manifold) <= radii).any(1).sum().item()
-            for some in points.split(PART)
-        )
-        return inside / len(points)
-
-    return share_within(generated, real), share_within(real, generated)
+    return Manifold(real, k).share(generated), Manifold(generated, k).share(real)

@@ -104,30 +104,35 @@ def confusion(digits: Digits, read: Tensor) -> bytes:
 
     Args:
         digits: what they are.
-        read: what they were taken for, int64 [N].
+        read: what they were taken for, int64 [N]; `CLASSES` for none of the digits.
     """
     labels, read = digits.labels.cpu(), read.cpu()
-    counts = torch.bincount(labels * CLASSES + read, minlength=CLASSES**2).reshape(CLASSES, -1)
+    answers = [*map(str, range(CLASSES)), "none"][: max(CLASSES, int(read.max()) + 1)]
+    size = len(answers)
+    counts = torch.bincount(labels * size + read, minlength=CLASSES * size).reshape(CLASSES, size)
     wrong = torch.nonzero(labels != read)[: 2 * MISREAD, 0]
     small, line = ImageFont.load_default(size=13), 24
     left, top = MARGIN + 40, MARGIN + 2 * line
     rows = -(-len(wrong) // MISREAD)
     tall, wide = (length * SCALE for length in digits.images.shape[1:])
-    width = 2 * MARGIN + max(MISREAD * wide, 40 + (CLASSES + 1) * CELL)
+    width = 2 * MARGIN + max(MISREAD * wide, 40 + (size + 1) * CELL)
     below = top + CELL * CLASSES + 2 * MARGIN
     page = Image.new("RGB", (width, below + line + rows * (tall + line) + MARGIN), "white")
     draw = ImageDraw.Draw(page)
     shown = f"{len(labels):,} test images: the digit down, and across what it was read as"
     draw.text((MARGIN, MARGIN), shown, fill="black", font=ImageFont.load_default(size=15))
-    most = max(1, (counts - counts.diag().diag()).max().item())
+    wrongly = counts.clone().fill_diagonal_(0)
+    most = max(1, wrongly.max().item())
+    for j, answer in enumerate(answers):
+        place = (left + (j + 0.5) * CELL, top - 6)
+        draw.text(place, answer, fill="black", font=small, anchor="ms")
     for i in range(CLASSES):
         middle = (i + 0.5) * CELL
-        draw.text((left + middle, top - 6), str(i), fill="black", font=small, anchor="ms")
         draw.text((left - 12, top + middle), str(i), fill="black", font=small, anchor="mm")
         share = counts[i, i].item() / max(1, counts[i].sum().item())
-        right = left + CELL * CLASSES + 8
+        right = left + CELL * size + 8
         draw.text((right, top + middle), f"{share:.1%}", fill="black", font=small, anchor="lm")
-        for j in range(CLASSES):
+        for j in range(size):
             count = counts[i, j].item()
             tint = (225, 235, 245) if i == j else errors_colour(count / most)
             corner = (left + j * CELL, top + i * CELL)
@@ -142,7 +147,7 @@ def confusion(digits: Digits, read: Tensor) -> bytes:
         corner = (MARGIN + column * wide, below + line + row * (tall + line))
         ink = Image.fromarray(255 - digits.images[number].cpu().numpy())
         page.paste(ink.resize((wide, tall)), corner)
-        caption = f"{labels[number]} as {read[number]}"
+        caption = f"{labels[number]} as {answers[read[number]]}"
         centre = (corner[0] + wide / 2, corner[1] + tall + 2)
         draw.text(centre, caption, fill="black", font=small, anchor="ma")
     buffer = io.BytesIO()

@@ -19,10 +19,10 @@ class Gaussian:
         return self.std * torch.randn(count, self.feature_size, generator=generator, device=device)
 
     def log_prob(self, style: Tensor) -> Tensor:
-        """Log-density of each style: [B, N] -> [B], in nats."""
+        """Log-density of each style: [..., N] -> [...], in nats."""
         scaled = style / self.std
         constant = self.feature_size * math.log(self.std * math.sqrt(2 * math.pi))
-        return -0.5 * scaled.square().sum(1) - constant
+        return -0.5 * scaled.square().sum(-1) - constant
 
     def cdf(self, style: Tensor) -> Tensor:
         """P(number ≤ x), of each number by itself: [B, N] -> [B, N] in [0, 1]."""

@@ -14,12 +14,19 @@ from mnist.session import Session
 from mnist.tools import open_directory
 
 
+def is_trained(directory: str | Path) -> bool:
+    """Whether there is a run in a directory, trained to its end."""
+    there = Session(directory).newest()
+    return there is not None and bool(has_ended(there, {}))
+
+
 def open_reader(
     given: dict[str, Any],
     flag: str,
     default: str,
     dataset: str,
     flags: dict[str, Any] | None = None,
+    outliers: bool = False,
 ) -> Reader:
     """The classifier that a flag names, or the usual one, trained first where it is not yet.
 
@@ -29,18 +36,20 @@ def open_reader(
         default: the directory of the usual one.
         dataset: that the usual one is trained on.
         flags: of mnist-classifier.py that make the usual one, besides its defaults.
+        outliers: whether it is to know what is no digit as well, or is not to.
 
     Raises:
         Problem: there is none in the directory that was named, or no classifier of digits.
     """
     directory = Path(given.get(flag, default))
     there = Session(directory).newest()
+    script = "./mnist-classifier.py" + (" --outliers" if outliers else "")
     if there is None and flag in given:
         raise Problem(
-            f"no trained classifier in {directory}: train one by ./mnist-classifier.py "
+            f"no trained classifier in {directory}: train one by {script} "
             f"--ckpt-dir {directory}, or leave --{flag} out"
         )
-    if flag not in given and (there is None or not has_ended(there, {})):
+    if flag not in given and not is_trained(directory):
         print(f"no trained classifier in {directory} yet: training it first", flush=True)
         asked = {"ckpt_dir": str(directory)} | {k: given[k] for k in ("data_dir",) if k in given}
         if there is None:  # one that was begun has its own
@@ -52,6 +61,12 @@ def open_reader(
     classes = reader.config["model"]["classes"]
     if classes != CLASSES:
         raise Problem(f"--{flag} {directory} tells {classes} classes apart, not the ten digits")
+    if reader.config["model"].get("outliers", False) != outliers:
+        was = "without" if outliers else "with"
+        raise Problem(
+            f"--{flag} {directory} was trained {was} --outliers: name a run of {script}"
+            + ("" if outliers else " without it")
+        )
     if reader.epoch == 0:
         raise Problem(f"--{flag} {directory} has not been trained for an epoch yet")
     return reader

@@ -218,6 +218,8 @@ class Reader(Trained):
         >>> reader.read(images)                              # digits, int64 [B]
         >>> reader.log_probs(images).exp()                   # their probabilities [B, 10]
 
+    One that was trained with --outliers has an eleventh answer, 10: none of the digits.
+
     Attributes (besides those of `Trained`):
         method: the network itself, `method.classifier`, for whoever wants gradients; it returns
             logits.
@@ -231,7 +233,7 @@ class Reader(Trained):
             images: float32 [B, 1, 28, 28] in [0, 1], 1 being ink.
 
         Returns:
-            float32 [B, 10].
+            float32 [B, 10]; [B, 11] where the last is of none of them.
 
         Raises:
             ValueError: another shape or type, or values outside that range.
@@ -254,7 +256,7 @@ class Reader(Trained):
         return torch.cat([self.method.classifier.features(some) for some in each])
 
     def read(self, images: Tensor) -> Tensor:
-        """The likeliest digit of each image, int64 [B]; images as for `log_probs`."""
+        """The likeliest answer for each image, int64 [B]; images as for `log_probs`."""
         return self.log_probs(images).argmax(1)
 
 

@@ -171,6 +171,21 @@ def train_small(folder, method, epochs):
     return folder
 
 
+def constant_classifier(directory, answer, **changes):
+    """A run of a classifier that gives one answer to everything."""
+    classifier = METHODS["classifier"](**{"lr": 1e-3, "seed": 0, "layers": 1} | changes)
+    with torch.no_grad():
+        for weights in classifier.parameters():
+            weights.zero_()
+        classifier.classifier.network[-1].bias[answer] = 1
+    training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256, "epochs": 1}
+    config = {"method": "classifier", "model": classifier.config, "training": TRAINING | training}
+    rows = [{"epoch": 1, "test_accuracy": 0.1}]
+    with Session(directory) as session:
+        session.start(config, rows)
+        session.save(classifier, Progress(1, 0, 5, rows))
+
+
 @pytest.fixture
 def run_beside(tmp_path, run_here):
     """Run a script in a directory with copies of a folder's runs."""

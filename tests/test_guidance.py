@@ -19,9 +19,9 @@ def identity(points):
 
 
 def two_classes(points):
-    """The log-probabilities of a logistic regression of points [B, 2] along (1, 2)."""
+    """The log-probabilities of a logistic regression of points [..., 2] along (1, 2)."""
     logit = points @ torch.tensor([1.0, 2.0], dtype=points.dtype)
-    return torch.stack([logit, torch.zeros_like(logit)], 1).log_softmax(1)
+    return torch.stack([logit, torch.zeros_like(logit)], -1).log_softmax(-1)
 
 
 def gaussian(points):
@@ -128,6 +128,46 @@ def test_rounds_get_out_of_dead_ends():
     often = descend(starts, digits, identity, log_probs, steps=60 * ROUND, **options)
     assert often.converged.float().mean() > 0.95
     assert ((often.path[-1, often.converged, 0] - 1).abs() < 0.1).all()
+
+
+def test_the_path_is_of_points_as_they_are_decoded():
+    """Annealed from nothing to all of them in each round, and each round anew."""
+    starts, digits = torch.randn(4, 2), torch.zeros(4, dtype=torch.int64)
+    seen = []
+
+    def anneal(points, share):
+        seen.append(share)
+        return (1 + share) * points
+
+    options = {"steps": ROUND + 5, "lr": 0.1, "stop_at": NEVER, "anneal": anneal}
+    found = descend(starts, digits, identity, two_classes, **options)
+    assert seen == [i / (ROUND - 1) for i in range(ROUND)] + [i / 5 for i in range(6)]
+    assert torch.equal(found.path[0], starts)
+    torch.testing.assert_close(found.log_probs, two_classes(found.path))
+    one = descend(starts, digits, identity, two_classes, **options | {"steps": 1})
+    slope = torch.autograd.functional.jacobian(lambda x: -two_classes(x)[:, 0].sum(), starts)
+    # Adam's first step is its rate along the gradient's sign, and it was made before annealing.
+    torch.testing.assert_close(one.path[1], 2 * (starts - 0.1 * slope.sign()))
+
+
+def test_points_rest_only_where_they_may():
+    starts, digits = torch.randn(50, 2), torch.zeros(50, dtype=torch.int64)
+
+    def left(points):
+        return points[..., 0] < 1
+
+    options = {"steps": 200, "lr": 0.3, "may_rest": left}
+    found = descend(starts, digits, identity, two_classes, **options)
+    assert found.converged.float().mean() > 0.9
+    ends = found.path[-1, found.converged]
+    assert left(ends).all()
+    assert (two_classes(ends)[:, 0].exp() >= 0.99).all()
+
+    def nowhere(points):
+        return torch.zeros(points.shape[:-1], dtype=torch.bool)
+
+    never = descend(starts, digits, identity, two_classes, **options | {"may_rest": nowhere})
+    assert not never.converged.any()
 
 
 def test_what_is_held_stays():

@@ -6,14 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import assert_refused, bundled, one_line, save_run, train_small
+from conftest import (
+    assert_refused,
+    bundled,
+    constant_classifier,
+    one_line,
+    save_run,
+    train_small,
+)
 from PIL import Image
 
 import mnist
 from mnist import cli, guide, tools
-from mnist.checkpoint import Progress
+from mnist.decoder import sharpen
 from mnist.errors import Problem
-from mnist.session import Session
 
 GUIDE, CLASSIFIER = "guide.py", "mnist-classifier.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
@@ -61,7 +67,7 @@ def test_a_digit_is_asked_for(here, tmp_path):
     opened = mnist.load(run)
     style = torch.tensor(way.filter(like="style_").to_numpy(np.float32))
     told = torch.tensor(way[code].to_numpy(np.float32))
-    decoded = opened.method.decoder(style, told).sigmoid()[:, 0].numpy()
+    decoded = sharpen(opened.method.decoder(style, told), opened.sharpness)[:, 0].numpy()
     for name, image in (("first", decoded[0]), ("last", decoded[-1])):
         with Image.open(run / f"guide-{name}.png") as png:
             pixels = 255 - np.asarray(png.resize((28, 28), Image.Resampling.NEAREST))
@@ -144,54 +150,88 @@ def test_a_run_without_labels(here, tmp_path, flags):
 
 
 def test_a_survey_counts_what_it_says(here, tmp_path):
-    done = here(
-        *(GUIDE, "--survey", "--starts", 6, "--steps", 60),
-        *("--independent", "mnist-classifier.ckpt"),
-    )
+    constant_classifier(tmp_path / "three", 3, outliers=True)
+    done = here(GUIDE, "--survey", "--starts", 6, "--steps", 60, "--independent", "three")
     assert (done.returncode, done.stderr) == (0, "")
-    table = pd.read_csv(tmp_path / "mnist3.ckpt" / "survey.csv")
+    run = tmp_path / "mnist3.ckpt"
+    table = pd.read_csv(run / "survey.csv")
     assert table["digit"].tolist() == [*"0123456789", "all"]
     digits, overall = table.iloc[:10], table.iloc[10]
-    for column in ("converged", "agreement", "distance"):
+    for column in ("converged", "agreement", "none", "among_real_test", "distance"):
         assert overall[column] == pytest.approx(digits[column].mean())
-    # Here the independent classifier is the guiding one: it must agree wherever it was convinced.
-    assert (digits["agreement"] >= digits["converged"]).all()
+    assert digits["agreement"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
     assert overall["converged"] > 0.5
     assert overall["distance"] > 0.5
+    # Its features are the pixels.
+    for column in ("among_real", "among_real_prior", "among_real_test"):
+        assert digits[column].between(0, 1).all()
+    assert overall["among_real_test"] > 0.5
     assert f"{overall['converged']:.2%}" in done.stdout
-    with Image.open(tmp_path / "mnist3.ckpt" / "survey.png") as sheet:
+    with Image.open(run / "survey.png") as sheet:
         assert sheet.height > 10 * 56
 
+    arrays = np.load(run / "survey.npz")
+    assert {name: (a.dtype.name, a.shape) for name, a in arrays.items()} == {
+        "images": ("uint8", (60, 28, 28)),
+        "labels": ("int64", (60,)),
+        "converged": ("bool", (60,)),
+        "probability": ("float32", (60,)),
+    }
+    assert arrays["labels"].tolist() == [digit for digit in range(10) for _ in range(6)]
+    assert arrays["converged"].reshape(10, 6).mean(1) == pytest.approx(digits["converged"])
+    assert (arrays["probability"][arrays["converged"]] >= 0.99).all()
+    reader = mnist.load("mnist-classifier.ckpt")
+    images = torch.from_numpy(arrays["images"]).unsqueeze(1).float() / 255
+    read = reader.log_probs(images).exp()[range(60), arrays["labels"]].numpy()
+    assert read == pytest.approx(arrays["probability"], abs=0.05)  # rounded to 8 bits
 
-def test_it_is_the_independent_classifier_that_agrees(here, tmp_path):
-    """One that reads a 3 in everything."""
-    stubborn = save_run(
-        *(tmp_path / "three", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1}),
-        Progress(epoch=1, rows=[{"epoch": 1, "test_accuracy": 0.1}]),
+
+def test_a_survey_without_labels_names_what_is_no_digit(here, tmp_path):
+    constant_classifier(tmp_path / "none", 10, outliers=True)
+    done = here(
+        *(GUIDE, "--survey", "--starts", 3, "--steps", 25, "--independent", "none"),
+        *("--ckpt-dir", "plain2.ckpt"),
+        size=None,
     )
-    with torch.no_grad():
-        for weights in stubborn.parameters():
-            weights.zero_()
-        stubborn.classifier.network[-1].bias[3] = 1
-    session = Session(tmp_path / "three")
-    with session:
-        session.lock()
-        session.start(session.newest().config, [{"epoch": 1, "test_accuracy": 0.1}])
-        session.save(stubborn, Progress(1, 0, 5, [{"epoch": 1, "test_accuracy": 0.1}]))
-    done = here(GUIDE, "--survey", "--starts", 3, "--steps", 5, "--independent", "three")
-    assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "mnist3.ckpt" / "survey.csv")
-    assert table["agreement"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, pytest.approx(0.1)]
+    assert (done.returncode, done.stderr) == (0, "")
+    table = pd.read_csv(tmp_path / "plain2.ckpt" / "survey.csv")
+    assert (table["none"] == 1).all()
+    assert (table["agreement"] == 0).all()
+
+
+def test_a_second_opinion_is_asked_where_there_is_one(here, tmp_path):
+    asked = (GUIDE, "--digit", 8, "--steps", 3, "--output", "x.png")
+    assert "second opinion" not in here(*asked).stdout
+    for answer, sees in ((8, None), (3, "it sees a 3"), (10, "it sees no digit")):
+        constant_classifier(tmp_path / "mnist-second-opinion.ckpt", answer, outliers=True)
+        said = here(*asked).stdout.splitlines()[-1]
+        assert ("second opinion" in said) == bool(sees)
+        if sees:
+            assert said == f"the second opinion disagrees: {sees} in the last image"
+        shutil.rmtree(tmp_path / "mnist-second-opinion.ckpt")
+    constant_classifier(tmp_path / "another", 0, outliers=True)
+    assert "it sees a 0" in here(*asked, "--independent", "another").stdout
+
+
+def test_styles_that_the_prior_hardly_draws_are_no_rest(here, tmp_path):
+    """The decoder writes something there, and a classifier may take it for anything."""
+    asked = (GUIDE, "--digit", 1, "--style", "9,9,9", "--lr", 1e-6, "--steps", 3, "--stop-at", 0.1)
+    options = ("--from-digit", 1, "--output", "x.png")
+    done = here(*asked, *options)
+    assert "not reached" in done.stdout
+    assert "where the decoder draws no digit well" in done.stdout
+    anywhere = here(*asked, *options, "--stay-likely", 0)
+    assert "decoder draws no" not in anywhere.stdout
 
 
 def test_a_landscape_is_a_map(trained):
     """The probability at a place of it, first number across and second up, decoded by itself."""
     run, reader = (mnist.load(trained / name) for name in ("plain2.ckpt", "mnist-classifier.ckpt"))
-    scene = guide.Scene(guide.Space(run, "both"), reader, None, None, 7, trained)
+    scene = guide.Scene(guide.Space(run, "both"), reader, None, None, None, 7, trained)
     x, y, there = guide.landscape(scene, torch.zeros(2), 2.5)
     assert (x[0], x[-1], y[0], y[-1]) == (-2.5, 2.5, -2.5, 2.5)
     for column, row in [(10, 60), (70, 5), (40, 40)]:
-        image = run.decode(torch.tensor([[x[column], y[row]]]))
+        image = run.decode(torch.tensor([[x[column], y[row]]]), sharpness=run.sharpness)
         chance = reader.log_probs(image)[0, 7].exp().item()
         assert there[row, column] == pytest.approx(chance, rel=1e-3, abs=1e-7)
 
@@ -211,7 +251,6 @@ def test_directions_of_a_way():
 
 def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, monkeypatch):
     monkeypatch.setitem(cli.CLASSIFIER_DEFAULTS, "epochs", {"mnist-5k": 1})
-    monkeypatch.setitem(guide.INDEPENDENT, "epochs", 1)
     shutil.rmtree(tmp_path / "mnist-classifier.ckpt")
     typo = here(GUIDE, "--survey", "--independent", "typo")
     assert_refused(typo, "no trained classifier in typo")  # before a minute is spent on the other
@@ -224,10 +263,10 @@ def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, mon
     done = here(GUIDE, "--survey", "--starts", 2, "--steps", 1)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert said[0].startswith("no trained classifier in mnist-classifier-independent.ckpt yet")
-    assert "a perceptron of 3 layers" in said[1]
+    assert said[0].startswith("no trained classifier in mnist-second-opinion.ckpt yet")
+    assert "a convolutional network that knows what is no digit" in said[1]
     again = here(GUIDE, "--survey", "--starts", 2, "--steps", 1)
-    assert "training" not in again.stdout
+    assert "training it first" not in again.stdout
 
 
 @pytest.mark.parametrize(
@@ -264,7 +303,15 @@ def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, mon
         (("--digit", 1, "--start-image", 1, "--starts", 2), "it is a single start"),
         (("--digit", 1, "--start-image", 1, "--from-digit", 2), "cannot go together"),
         (("--survey", "--dims", "0,1"), "--survey makes none"),
-        (("--digit", 1, "--independent", "x"), "--independent is for --survey"),
+        (
+            ("--survey", "--independent", "x"),
+            "train one by ./mnist-classifier.py --outliers --ckpt",
+        ),
+        (
+            ("--digit", 1, "--independent", "mnist-classifier.ckpt"),
+            "was trained without --outliers",
+        ),
+        (("--digit", 1, "--classifier", "knowing"), "was trained with --outliers: name a run of"),
     ],
 )
 def test_bad_input_to_guide(here, tmp_path, monkeypatch, flags, says):
@@ -272,6 +319,7 @@ def test_bad_input_to_guide(here, tmp_path, monkeypatch, flags, says):
     monkeypatch.setattr("shutil.which", lambda name: which(name) if name != "ffmpeg" else None)
     save_run(tmp_path / "twelve", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1, "classes": 12})
     save_run(tmp_path / "untrained", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1})
+    constant_classifier(tmp_path / "knowing", 3, outliers=True)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     done = here(GUIDE, *flags, size=None if "--ckpt-dir" in flags else 3)
     if "cannot write" not in says:
@@ -292,7 +340,7 @@ def test_a_missing_data_set_is_said_before_the_work(here, tmp_path, monkeypatch)
     def missing(*_):
         raise Problem("no files")
 
-    monkeypatch.setattr("mnist.run.load_same_dataset", missing)
+    monkeypatch.setattr("mnist.guide.load_same_dataset", missing)
     assert_refused(here(GUIDE, "--digit", 1), "no files")
 
 
@@ -337,6 +385,35 @@ def test_a_classifier_from_start_to_use(run_here, tmp_path):
         reader.read(images[:1] * 255)
     with pytest.raises(Problem, match="is a classifier, which has no styles"):
         tools.open_run({"ckpt_dir": "mnist-classifier.ckpt"})
+
+
+def test_a_classifier_learns_what_is_no_digit(run_here, tmp_path):
+    short = ("--dataset", "mnist-5k", "--batch-size", 100, "--layers", 2, "--epochs", 8)
+    done = run_here(CLASSIFIER, *short, "--outliers")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert "a perceptron of 2 layers that knows what is no digit" in said[0]
+    assert any(line.startswith("  Classifier: images that are no digit refused=") for line in said)
+    reader = mnist.load("mnist-classifier.ckpt")
+    images, labels = bundled().test.batch(slice(None))
+    read = reader.read(images)
+    assert (read == labels).float().mean() > 0.85
+    noise = torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert (reader.read(noise) == 10).float().mean() > 0.9
+    assert reader.log_probs(noise).exp().sum(1).tolist() == pytest.approx([1] * 200)
+    assert_refused(run_here("evaluate.py", "--judge", "mnist-classifier.ckpt"), "no trained run in")
+
+
+@pytest.mark.parametrize("outliers", [True, False])
+def test_a_class_more_is_another_run(run_here, tmp_path, outliers):
+    short = ("--dataset", "mnist-5k", "--batch-size", 1000, "--layers", 1, "--epochs", 1)
+    flag = ("--outliers",) if outliers else ()
+    assert run_here(CLASSIFIER, *short, *flag).returncode == 0
+    again = run_here(CLASSIFIER, "--outliers")
+    if outliers:
+        assert "already trained to epoch 1" in again.stdout
+    else:
+        assert_refused(again, "was trained without --outliers: leave the flag out")
 
 
 def test_early_stopping_goes_by_images_held_out(run_here, tmp_path):

@@ -20,6 +20,7 @@ ALLOWED = {  # module -> what of the package it may import
     "losses": set(),
     "player": set(),
     "metrics": set(),
+    "augment": {"data"},
     "pictures": {"data"},
     "report": set(),
     "signals": {"errors"},
@@ -38,8 +39,10 @@ ALLOWED = {  # module -> what of the package it may import
     | {"scan", "tools", "window"},
     "encoder_vis": {"cli", "data", "display", "errors", "latent", "metrics", "plotting", "run"}
     | {"tools", "window"},
+    "space": {"data", "decoder", "run"},
+    "survey": {"data", "latent", "metrics", "pictures", "run", "space", "tools"},
     "guide": {"animation", "cli", "data", "display", "errors", "latent", "pictures", "plotting"}
-    | {"readers", "run", "tools", "window"},
+    | {"readers", "run", "space", "survey", "tools", "window"},
     "readers": {"cli", "data", "errors", "launch", "run", "session", "tools"},
     "geodesic": {"animation", "cli", "data", "errors", "latent", "pictures", "plotting"}
     | {"readers", "run", "tools"},
@@ -51,6 +54,7 @@ ALLOWED = {  # module -> what of the package it may import
     | {"training"},
 }
 METHOD = {
+    "augment",
     "classifier",
     "data",
     "decoder",

@@ -36,6 +36,7 @@ def test_seeds_differ(method_name):
 
 KINDS = [(name, {}) for name in METHODS]
 KINDS += [("sae", {"labels": False}), ("aae", {"labels": False}), ("classifier", {"layers": None})]
+KINDS += [("classifier", {"outliers": True}), ("classifier", {"outliers": True, "layers": None})]
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)

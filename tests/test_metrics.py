@@ -237,6 +237,14 @@ def test_precision_and_recall():
     assert recall == 1
 
 
+def test_what_lies_in_a_manifold():
+    line = torch.arange(5.0).unsqueeze(1)  # the balls at its ends have radius 2, the others 1
+    manifold = metrics.Manifold(line, k=2)
+    assert manifold.share(line) == 1
+    assert manifold.share(torch.tensor([[-2.0], [6.0], [2.5], [-2.1], [6.1]])) == 0.6
+    assert math.isnan(manifold.share(torch.empty(0, 1)))
+
+
 def test_precision_and_recall_pair_by_pair():
     real, generated = np.random.default_rng(0).normal(size=(2, 60, 3))
     generated += 0.5

@@ -20,10 +20,10 @@ class Descent:
     """The ways that K points went in S steps; one that has arrived stays where it is.
 
     Attributes:
-        path: the points, starts included: [S + 1, K, D].
+        path: the points as they were decoded, starts included: [S + 1, K, D].
         log_probs: the classifier's at each, in nats: [S + 1, K, C].
         losses: what was descended, [S + 1, K].
-        converged: whether the probability asked for was reached, bool [K].
+        converged: whether the probability asked for was reached where a point may rest, bool [K].
         steps: the step at which it came to rest, int64 [K]; S where it did not.
     """
 
@@ -46,6 +46,8 @@ def descend(
     stop_at: float = 0.99,
     log_prior: Callable[[Tensor], Tensor] | None = None,
     stay_likely: float = 0.0,
+    anneal: Callable[[Tensor, float], Tensor] = lambda points, share: points,
+    may_rest: Callable[[Tensor], Tensor] | None = None,
     moves: Tensor | None = None,
     generator: torch.Generator | None = None,
     tell: Callable[[int], None] = lambda arrived: None,
@@ -61,7 +63,8 @@ def descend(
     as it can be. So the descent goes in rounds of `ROUND` steps, from the full learning rate to
     none (warm restarts, Loshchilov & Hutter 2016, arXiv 1608.03983). A point that reached the
     probability in a round comes to rest where it was highest, not where it was first high enough,
-    for that is often a blur. Any other is shaken (basin hopping, Wales & Doye 1997), in such a way
+    for that is often a blur; and nowhere that `may_rest` forbids, for a classifier is also sure of
+    much that is no digit. Any other is shaken (basin hopping, Wales & Doye 1997), in such a way
     that points drawn from N(0, I) stay so distributed (Cotter et al. 2013, arXiv 1202.0709,
     eq. 1.1), and begins another round.
 
@@ -78,6 +81,10 @@ def descend(
         stop_at: probability of the digit, in (0, 1), that will do.
         log_prior: points [B, D] -> log-densities [B], if `stay_likely` is not zero.
         stay_likely: weight of those, 0 or more.
+        anneal: points [B, D] and the share of a round that has passed -> the points that are
+            decoded instead; those of the path. It begins anew with each round.
+        may_rest: such points [..., D] -> bool [...], where one may come to rest; without it
+            everywhere.
         moves: which of the D numbers do, bool [D]; without it all.
         generator: of the shaking.
         tell: called after each round with the number of points that have arrived.
@@ -89,8 +96,8 @@ def descend(
     under_way = torch.arange(len(starts), device=starts.device)
     arrived_at = torch.full_like(under_way, steps)
     rounds: list[Trace] = []
+    before = starts.detach()
     for first in range(0, steps, ROUND):
-        before = rounds[-1].points[-1, under_way] if rounds else starts.detach()
         if rounds:
             before = torch.where(moves, shaken(before, generator), before)
         wanted = digits[under_way].unsqueeze(1)
@@ -104,16 +111,20 @@ def descend(
 
         # The shaking is a step too, the one to the next round.
         length = ROUND - 1 if first + ROUND < steps else steps - first
-        trace = one_round(before, objective, length, lr, OPTIMIZERS[optimizer], moves)
+        after, trace = one_round(
+            before, objective, length, lr, OPTIMIZERS[optimizer], anneal, moves
+        )
         if bad := torch.nonzero(~trace.losses.isfinite()).tolist():
             raise ValueError(f"the loss became NaN or infinite at step {first + bad[0][0]}")
 
         chances = trace.log_probs.gather(2, wanted.expand(length + 1, -1, 1))[..., 0]
+        if may_rest:
+            chances = chances.masked_fill(~may_rest(trace.points), -math.inf)
         arrived = chances.amax(0) >= math.log(stop_at)
         rest = torch.where(arrived, chances.argmax(0), length)
         arrived_at[under_way[arrived]] = first + rest[arrived]
         rounds.append(everyone(trace.resting(rest), under_way, rounds))
-        under_way = under_way[~arrived]
+        under_way, before = under_way[~arrived], after[~arrived]
         tell(len(starts) - len(under_way))
         if not len(under_way):
             break
@@ -157,16 +168,22 @@ def one_round(
     steps: int,
     lr: float,
     optimizer: type[torch.optim.Optimizer],
+    anneal: Callable[[Tensor, float], Tensor],
     moves: Tensor,
-) -> Trace:
-    """So many steps down an objective, points [B, D] -> (log-probabilities [B, C], losses [B])."""
+) -> tuple[Tensor, Trace]:
+    """So many steps down an objective, points [B, D] -> (log-probabilities [B, C], losses [B]).
+
+    Returns:
+        The points at the end, [B, D], and what happened, in which they are annealed.
+    """
     points = points.clone().requires_grad_()
     # A new one each round: burdened with the last one's gradients it would hardly move.
     mover = optimizer([points], lr)
     record = []
     for step in range(steps + 1):
-        seen, losses = objective(points)
-        record.append((points.detach().clone(), seen.detach(), losses.detach()))
+        annealed = anneal(points, step / steps)
+        seen, losses = objective(annealed)
+        record.append((annealed.detach().clone(), seen.detach(), losses.detach()))
         if step == steps:
             break
         mover.zero_grad()
@@ -174,7 +191,7 @@ def one_round(
         points.grad[:, ~moves] = 0
         mover.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
         mover.step()
-    return Trace(*map(torch.stack, zip(*record, strict=True)))
+    return points.detach(), Trace(*map(torch.stack, zip(*record, strict=True)))
 
 
 def shaken(points: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -9,44 +9,66 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnist import pictures
+from mnist.augment import not_digits, redrawn, shifted
 from mnist.classifier import Classifier
-from mnist.data import CLASSES, SIDE, Batch, Digits
+from mnist.data import CLASSES, Batch, Digits
 from mnist.layers import seeded
 from mnist.methods.base import Method, cosine, mean_numbers
 from mnist.player import Player
 
-SHIFT = 2  # pixels
+# Of each batch's size: images that are no digit added to it, and digits in it that are redrawn.
+OUTLIERS, REDRAWN = 0.12, 0.1
 
 
 class Classification(Method):
     """Digits told apart by the log-likelihood of their labels: multinomial logistic regression.
 
     Args (besides those of `Method`):
-        layers, classes: of the `Classifier`.
+        layers, classes, outliers: of the `Classifier`. With outliers it learns besides to tell
+            digits from what is none, by examples that are made for each batch (`augment.KINDS`).
     """
 
     name = "classifier"
-    flags = ("layers", *Method.flags)
-    wording: ClassVar[dict[str, tuple[str, str]]] = {"accuracy": ("Classifier", "accuracy")}
+    flags = ("layers", "outliers", *Method.flags)
+    wording: ClassVar[dict[str, tuple[str, str]]] = {
+        "accuracy": ("Classifier", "accuracy"),
+        "refused": ("Classifier", "images that are no digit refused"),
+    }
     headline = "loss"
     pictured = "confusion matrix"
 
-    def __init__(self, *, layers: int | None = None, classes: int = CLASSES, **common):
+    def __init__(
+        self,
+        *,
+        layers: int | None = None,
+        classes: int = CLASSES,
+        outliers: bool = False,
+        **common,
+    ):
         super().__init__(**common)
-        self.config |= {"layers": layers, "classes": classes}
+        self.config |= {"layers": layers, "classes": classes, "outliers": outliers}
         with seeded(self.config["seed"]):
-            self.classifier = Classifier(layers, classes)
+            self.classifier = Classifier(layers, classes, outliers)
         # Convolutions want a pixel's channels side by side; on a CPU that halves their time.
         self.classifier.to(memory_format=torch.channels_last)
         self.players["classifier"] = Player(self.classifier, lr=self.config["lr"])
 
     def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         images, labels = shifted(batch.images, self.generator), batch.labels
+        size = len(labels)
+        if self.config["outliers"]:
+            some = round(REDRAWN * size)
+            others = not_digits(batch, round(OUTLIERS * size), self.generator)
+            images = torch.cat([redrawn(images[:some], self.generator), images[some:], others])
+            labels = torch.cat([labels, labels.new_full((len(others),), self.config["classes"])])
         with self.autocast():
             logits = self.classifier(images)
         loss = F.cross_entropy(logits, labels)
         self.players["classifier"].update(loss, lr_scale=cosine(progress))
-        return {"loss": loss.detach(), "accuracy": accuracy(logits, labels)}
+        numbers = {"loss": loss.detach(), "accuracy": accuracy(logits[:size], labels[:size])}
+        if self.config["outliers"]:
+            numbers["refused"] = accuracy(logits[size:], labels[size:])
+        return numbers
 
     def validate(self, digits: Digits) -> dict[str, float]:
         numbers, sizes = [], []
@@ -66,14 +88,8 @@ class Classification(Method):
 
     def summary(self) -> str:
         layers = self.config["layers"]
-        return f"a perceptron of {layers} layers" if layers else "a convolutional network"
-
-
-def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to `SHIFT` pixels across and down: it stays the same digit."""
-    windows = F.pad(images[:, 0], (SHIFT,) * 4).unfold(1, SIDE, 1).unfold(2, SIDE, 1)
-    x, y = torch.randint(0, 2 * SHIFT + 1, (2, len(images)), generator=generator).to(images.device)
-    return windows[torch.arange(len(images), device=images.device), y, x].unsqueeze(1)
+        network = f"a perceptron of {layers} layers" if layers else "a convolutional network"
+        return network + (" that knows what is no digit" if self.config["outliers"] else "")
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
