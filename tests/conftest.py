@@ -38,6 +38,12 @@ SMALL_MODELS = {  # small networks of each method
 TRAINING = {"dataset": "tiny", "dataset_sha256": "", "batch_size": 15, "epochs": 3}
 
 
+def pytest_configure():
+    """Signals as they are in a terminal: whoever runs tests in the background has some ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def pytest_collection_modifyitems(config, items):
     """Tests on the full MNIST run where it is: in $MNIST_DATA_DIR."""
     if os.environ.get("MNIST_DATA_DIR"):
@@ -214,8 +220,6 @@ def interrupt_script(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Whoever started the tests in the background had SIGINT ignored for all of them.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             for line in process.stdout:
                 if line.startswith(after):

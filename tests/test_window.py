@@ -252,7 +252,6 @@ def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script, flags):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
