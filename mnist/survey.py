@@ -73,7 +73,8 @@ def survey(
             found = walk(draw_starts(count), torch.full((count,), digit), tell=tell)
             with torch.no_grad():
                 images = space.decode(found.path[-1])
-            read = second.read(images)
+            opinion = second.log_probs(images)
+            read = opinion.argmax(1)
             distances = space.style(found.path[-1]).norm(dim=1) / space.run.prior.std
             rows.append(
                 {
@@ -95,7 +96,7 @@ def survey(
                     "labels": np.full(count, digit),
                     "converged": found.converged.numpy(),
                     "probability": found.log_probs[-1, :, digit].exp().numpy(),
-                    "second": second.log_probs(images)[:, digit].exp().numpy(),
+                    "second": opinion[:, digit].exp().numpy(),
                 }
             )
     means = pd.DataFrame(rows).drop(columns="digit").mean().to_dict()
@@ -117,8 +118,8 @@ def real_references(
 ) -> Iterator[tuple[Manifold, float, float]]:
     """Of each digit the manifold of training images, and how much of two others lies on it.
 
-    These are digits decoded from `count` styles of the prior, and test images. A run that is told
-    no digit decodes whatever it does, and what of that is taken for the digit is taken.
+    These are digits decoded from `count` styles of the prior, and test images. A run without labels
+    is asked for ten times as many images, of which those count that look most like the digit.
     """
     told = run.config["model"]["labels"]
     generator = torch.Generator().manual_seed(0)

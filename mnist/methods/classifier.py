@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -17,7 +18,8 @@ from mnist.methods.base import Method, cosine, mean_numbers
 from mnist.player import Player
 
 # Of each batch's size: images that are no digit added to it, and digits in it that are redrawn.
-OUTLIERS, REDRAWN = 0.12, 0.1
+OUTLIERS, REDRAWN = 0.15, 0.1
+RARER = 2.0  # how much rarer what is no digit is taken to be than it is in these batches
 
 
 class Classification(Method):
@@ -63,12 +65,23 @@ class Classification(Method):
             labels = torch.cat([labels, labels.new_full((len(others),), self.config["classes"])])
         with self.autocast():
             logits = self.classifier(images)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits + self.log_odds(logits), labels)
         self.players["classifier"].update(loss, lr_scale=cosine(progress))
         numbers = {"loss": loss.detach(), "accuracy": accuracy(logits[:size], labels[:size])}
         if self.config["outliers"]:
             numbers["refused"] = accuracy(logits[size:], labels[size:])
         return numbers
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """How much commoner each answer is in training than later, in nats: [outputs].
+
+        Added to the logits in training alone, it leaves them with what is so later: logit
+        adjustment (Menon et al. 2021, arXiv 2007.07314, eq. 10).
+        """
+        odds = logits.new_zeros(logits.shape[1])
+        if self.config["outliers"]:
+            odds[-1] = math.log(RARER)
+        return odds
 
     def validate(self, digits: Digits) -> dict[str, float]:
         numbers, sizes = [], []
