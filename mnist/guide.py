@@ -231,7 +231,7 @@ def tell_and_show(scene: Scene, found: Descent, output: Path, probe: Probe | Non
         said = "reached" if found.converged[k] else "not reached"
         stuck = not found.converged[k] and not scene.space.may_rest(found.path[-1, k])
         why = ", where the decoder draws no digit well" if stuck else ""
-        print(f"start {k}: {named(scene.digit)} {said}, probability {at}{why}")
+        print(f"start {k}: {plotting.named(scene.digit)} {said}, probability {at}{why}")
     best = order[0]
     with torch.no_grad():
         way = found.path[: found.steps[best] + 1, best]
@@ -252,17 +252,12 @@ def tell_and_show(scene: Scene, found: Descent, output: Path, probe: Probe | Non
     if scene.second:
         read = scene.second.read(torch.from_numpy(images[-1:]).unsqueeze(1)).item()
         if read != scene.digit:
-            sees = "no digit" if read == CLASSES else named(read)
+            sees = "no digit" if read == CLASSES else plotting.named(read)
             print(f"the second opinion disagrees: it sees {sees} in the last image")
     if probe and probe.obstacle() is None:
         from mnist.window import show_animation  # late: PyQt5 need not be there
 
         show_animation(frames, seconds, f"guide: {scene.directory}", output, content)
-
-
-def named(digit: int) -> str:
-    """A 5, an 8."""
-    return f"{'an' if digit == 8 else 'a'} {digit}"
 
 
 def draw(scene: Scene, found: Descent, which: int, images: np.ndarray) -> plotting.GuideFigure:

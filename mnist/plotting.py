@@ -256,6 +256,11 @@ def image_grids(
     return figure
 
 
+def named(digit: int) -> str:
+    """A 5, an 8."""
+    return f"{'an' if digit == 8 else 'a'} {digit}"
+
+
 class GuideFigure(Figure):
     """A descent towards a digit, a step at a time: where it is, what it looks like, what it is.
 
@@ -350,7 +355,7 @@ class GuideFigure(Figure):
         rounds = 1 + sum(step >= jump for jump in self.jumps)
         where = f"step {step}" + (f" (round {rounds})" if rounds > 1 else "")
         self.caption.set_text(
-            f"asked for a {self.asked}: {where}, loss {self.losses[step]:.3f}, "
+            f"asked for {named(self.asked)}: {where}, loss {self.losses[step]:.3f}, "
             f"probability {self.probabilities[step, self.asked]:.1%}"
         )
         self.canvas.draw()
