@@ -53,6 +53,13 @@ def test_steps_return_finite_scalars_and_improve(name, kind, tiny, precision):
     assert all(p.dtype == torch.float32 for p in method.parameters())
 
 
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_outliers_come_with_the_smallest_batches_too(tiny, size):
+    method = small("classifier", outliers=True, layers=None)
+    numbers = method.step(tiny.train.batch(slice(0, size)), 0.5)
+    assert all(torch.isfinite(number) for number in numbers.values())
+
+
 def test_a_step_draws_from_the_methods_own_generator(method_name, tiny):
     method = small(method_name)
     state = torch.get_rng_state()

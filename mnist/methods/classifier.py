@@ -60,7 +60,7 @@ class Classification(Method):
         size = len(labels)
         if self.config["outliers"]:
             some = round(REDRAWN * size)
-            others = not_digits(batch, round(OUTLIERS * size), self.generator)
+            others = not_digits(batch, max(1, round(OUTLIERS * size)), self.generator)
             images = torch.cat([redrawn(images[:some], self.generator), images[some:], others])
             labels = torch.cat([labels, labels.new_full((len(others),), self.config["classes"])])
         with self.autocast():
