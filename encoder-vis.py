@@ -9,7 +9,7 @@ example: ./encoder-vis.py --feature-size 4
          ./encoder-vis.py --manifold --digit 3
 """
 
-from mnist.cli import Parser, main, numbers, tool_parser, whole_number, whole_numbers
+from mnist.commands.cli import Parser, main, numbers, tool_parser, whole_number, whole_numbers
 
 
 def parser() -> Parser:
@@ -31,7 +31,7 @@ def parser() -> Parser:
 
 
 def run(arguments: dict) -> None:
-    from mnist.encoder_vis import encoder_vis  # late: torch takes a second to import
+    from mnist.commands.encoder_vis import encoder_vis  # late: torch takes a second to import
 
     encoder_vis(arguments)
 

@@ -9,7 +9,7 @@ example: ./evaluate.py
          ./evaluate.py --quick
 """
 
-from mnist.cli import EVALUATE_DEFAULTS, TRAINING_EXIT_CODES, Parser, main, tool_parser
+from mnist.commands.cli import EVALUATE_DEFAULTS, TRAINING_EXIT_CODES, Parser, main, tool_parser
 
 
 def parser() -> Parser:
@@ -32,7 +32,7 @@ def parser() -> Parser:
 
 
 def run(arguments: dict) -> None:
-    from mnist.evaluate import evaluate  # late: torch takes a second to import
+    from mnist.commands.evaluate import evaluate  # late: torch takes a second to import
 
     evaluate(arguments)
 

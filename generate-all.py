@@ -6,7 +6,7 @@ example: ./generate-all.py --feature-size 4
          ./generate-all.py --count 10000 --output data.npz
 """
 
-from mnist.cli import Parser, main, numbers, positive_number, tool_parser, whole_number
+from mnist.commands.cli import Parser, main, numbers, positive_number, tool_parser, whole_number
 
 
 def parser() -> Parser:
@@ -37,7 +37,7 @@ def parser() -> Parser:
 
 
 def run(arguments: dict) -> None:
-    from mnist.generate_all import generate_all  # late: torch takes a second to import
+    from mnist.commands.generate_all import generate_all  # late: torch takes a second to import
 
     generate_all(arguments)
 

@@ -9,7 +9,7 @@ example: ./geodesic.py --feature-size 8 --digit 5
          ./geodesic.py --monte-carlo 200
 """
 
-from mnist.cli import (
+from mnist.commands.cli import (
     GEODESIC_DEFAULTS,
     TRAINING_EXIT_CODES,
     Parser,
@@ -55,7 +55,7 @@ def parser() -> Parser:
 
 
 def run(arguments: dict) -> None:
-    from mnist.geodesic import geodesic  # late: torch takes a second to import
+    from mnist.commands.geodesic import geodesic  # late: torch takes a second to import
 
     geodesic(arguments)
 

@@ -9,7 +9,7 @@ example: ./guide.py --digit 5
          ./guide.py --survey
 """
 
-from mnist.cli import (
+from mnist.commands.cli import (
     GUIDE_DEFAULTS,
     TRAINING_EXIT_CODES,
     Parser,
@@ -62,7 +62,7 @@ def parser() -> Parser:
 
 
 def run(arguments: dict) -> None:
-    from mnist.guide import guide  # late: torch takes a second to import
+    from mnist.commands.guide import guide  # late: torch takes a second to import
 
     guide(arguments)
 

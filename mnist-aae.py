@@ -8,11 +8,11 @@ The same command again continues a run that was stopped.
 example: ./mnist-aae.py --feature-size 4
 """
 
-from mnist.cli import autoencoder_parser, main
+from mnist.commands.cli import autoencoder_parser, main
 
 
 def run(arguments: dict) -> None:
-    from mnist.launch import train_run  # late: torch takes a second or two to import
+    from mnist.commands.launch import train_run  # late: torch takes a second or two to import
 
     train_run("aae", arguments)
 

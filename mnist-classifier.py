@@ -9,7 +9,7 @@ example: ./mnist-classifier.py
          ./mnist-classifier.py --outliers --seed 1 --ckpt-dir mnist-second-opinion.ckpt
 """
 
-from mnist.cli import CLASSIFIER_DEFAULTS, Parser, main, training_parser, whole_number
+from mnist.commands.cli import CLASSIFIER_DEFAULTS, Parser, main, training_parser, whole_number
 
 
 def parser() -> Parser:
@@ -36,7 +36,7 @@ def parser() -> Parser:
 
 
 def run(arguments: dict) -> None:
-    from mnist.launch import train_run  # late: torch takes a second or two to import
+    from mnist.commands.launch import train_run  # late: torch takes a second or two to import
 
     train_run("classifier", arguments, CLASSIFIER_DEFAULTS)
 

@@ -42,15 +42,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from faults import with_fault  # noqa: E402
 
 from mnist import files  # noqa: E402
-from mnist.checkpoint import CONTENTS, Progress, contents  # noqa: E402
-from mnist.cli import CLASSIFIER_DEFAULTS, DEFAULTS  # noqa: E402
+from mnist.commands.cli import CLASSIFIER_DEFAULTS, DEFAULTS  # noqa: E402
 from mnist.data import Dataset, Digits, load_dataset  # noqa: E402
 from mnist.errors import Interrupted, Problem, StorageFailed  # noqa: E402
-from mnist.launch import choose_precision  # noqa: E402
 from mnist.methods import METHODS, Method  # noqa: E402
-from mnist.report import Report  # noqa: E402
-from mnist.session import Session  # noqa: E402
-from mnist.training import train  # noqa: E402
+from mnist.training.checkpoint import CONTENTS, Progress, contents  # noqa: E402
+from mnist.training.environment import choose_precision  # noqa: E402
+from mnist.training.log import Report  # noqa: E402
+from mnist.training.loop import train  # noqa: E402
+from mnist.training.session import Session  # noqa: E402
 
 MODEL = {"feature_size": 2, "labels": True, "prior_std": 1.0, "lr": 1e-3, "seed": 0, "hidden": [2]}
 SMALL = {

@@ -28,12 +28,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
+from mnist.commands.geodesic import decoder_of  # noqa: E402
 from mnist.data import CLASSES, load_dataset  # noqa: E402
-from mnist.geodesic import decoder_of  # noqa: E402
 from mnist.latent import geodesics  # noqa: E402
 from mnist.latent.curves import Spline  # noqa: E402
 from mnist.latent.manifold import Decode, flat, length  # noqa: E402
-from mnist.run import Run  # noqa: E402
+from mnist.training.run import Run  # noqa: E402
 
 # --- the published scheme -------------------------------------------------------------------------
 

@@ -25,9 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
-from mnist.augment import KINDS  # noqa: E402
-from mnist.data import CLASSES, Digits, load_same_dataset, parse_idx, read_bytes  # noqa: E402
-from mnist.scan import in_a_box, in_the_middle  # noqa: E402
+from mnist.data import CLASSES, Digits, load_same_dataset  # noqa: E402
+from mnist.data.augment import KINDS  # noqa: E402
+from mnist.data.idx import parse_idx, read_bytes  # noqa: E402
+from mnist.data.scan import in_a_box, in_the_middle  # noqa: E402
 
 MADE = 2000  # images of each kind that it learnt from
 # Without those that somebody's digit looks like: B D G I J L O Q S T Y Z, a b g l o q s z.

@@ -39,20 +39,20 @@ from pythae import models, trainers  # noqa: E402
 from pythae.data.datasets import BaseDataset  # noqa: E402
 
 import mnist  # noqa: E402
-from mnist.checkpoint import Progress  # noqa: E402
-from mnist.cli import DEFAULTS  # noqa: E402
+from mnist.commands.cli import DEFAULTS  # noqa: E402
+from mnist.commands.evaluate import subject_of  # noqa: E402
+from mnist.commands.launch import train_run  # noqa: E402
 from mnist.data import Dataset, load_dataset  # noqa: E402
-from mnist.decoder import fit_sharpness, sharpen  # noqa: E402
-from mnist.evaluate import subject_of  # noqa: E402
-from mnist.launch import train_run  # noqa: E402
-from mnist.layers import mlp, seeded  # noqa: E402
-from mnist.measure import Subject, measure  # noqa: E402
+from mnist.evaluation.measure import Subject, measure  # noqa: E402
 from mnist.methods.base import Method  # noqa: E402
-from mnist.player import Player  # noqa: E402
-from mnist.prior import Gaussian  # noqa: E402
-from mnist.report import Report  # noqa: E402
-from mnist.session import Session  # noqa: E402
-from mnist.training import train  # noqa: E402
+from mnist.networks.layers import mlp, seeded  # noqa: E402
+from mnist.networks.player import Player  # noqa: E402
+from mnist.networks.prior import Gaussian  # noqa: E402
+from mnist.networks.sharpness import fit_sharpness, sharpen  # noqa: E402
+from mnist.training.checkpoint import Progress  # noqa: E402
+from mnist.training.log import Report  # noqa: E402
+from mnist.training.loop import train  # noqa: E402
+from mnist.training.session import Session  # noqa: E402
 
 PEER_BATCH = 100  # pythae's own choice for MNIST
 # By which test MSE was lowest after five epochs, of 1e-4, 3e-4, 1e-3 and 3e-3 (docs/LOG.md).

@@ -24,12 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
-from mnist import metrics  # noqa: E402
-from mnist.cli import DEFAULTS  # noqa: E402
+from mnist.commands.cli import DEFAULTS  # noqa: E402
 from mnist.data import CLASSES, Dataset, load_dataset  # noqa: E402
-from mnist.measure import decoded, encode, share_read  # noqa: E402
+from mnist.evaluation import metrics  # noqa: E402
+from mnist.evaluation.measure import decoded, encode, share_read  # noqa: E402
 from mnist.methods import METHODS  # noqa: E402
-from mnist.run import Run  # noqa: E402
+from mnist.training.run import Run  # noqa: E402
 
 DECODINGS = 10_000
 BATCH = DEFAULTS["batch_size"]

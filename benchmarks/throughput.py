@@ -27,10 +27,10 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mnist.cli import DEFAULTS  # noqa: E402
+from mnist.commands.cli import DEFAULTS  # noqa: E402
 from mnist.data import Digits, epoch_order, load_dataset  # noqa: E402
-from mnist.launch import choose_precision  # noqa: E402
 from mnist.methods import METHODS  # noqa: E402
+from mnist.training.environment import choose_precision  # noqa: E402
 
 BATCH = DEFAULTS["batch_size"]
 MODEL = {key: DEFAULTS[key] for key in ("feature_size", "labels", "prior_std", "lr", "seed")}

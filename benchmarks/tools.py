@@ -31,8 +31,8 @@ from scans import variants  # noqa: E402
 
 import mnist  # noqa: E402
 from mnist.data import load_dataset  # noqa: E402
+from mnist.data.scan import read_scan  # noqa: E402
 from mnist.errors import Problem  # noqa: E402
-from mnist.scan import read_scan  # noqa: E402
 
 
 def seconds(*command: str | Path) -> float:

@@ -12,10 +12,12 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mnist.run import Reader, Run
+from mnist.version import __version__
 
-__version__ = "0.5.0"
+if TYPE_CHECKING:
+    from mnist.training.run import Reader, Run
+
+__all__ = ["__version__", "load"]
 
 
 def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run | Reader:
@@ -29,7 +31,7 @@ def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run | Reader:
     Raises:
         mnist.errors.Problem: there is no trained run in that directory, or it is damaged.
     """
-    from mnist.run import open_trained  # late: torch takes a second or two to import
+    from mnist.training.run import open_trained  # late: torch takes a second or two to import
 
     run = open_trained(ckpt_dir, device)
     if run.damage:

@@ -25,3 +25,8 @@ class Interrupted(Problem):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -26,8 +26,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mnist import __version__
 from mnist.errors import Problem, StorageFailed
+from mnist.version import __version__
 
 FORMAT = 2  # of a sealed folder and of what is in it
 MANIFEST = "manifest.json"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist.checkpoint import Progress
-from mnist.cli import CLASSIFIER_DEFAULTS
+from mnist.commands.cli import CLASSIFIER_DEFAULTS
+from mnist.commands.launch import train_run
 from mnist.data import Dataset, Digits, load_dataset
-from mnist.launch import train_run
 from mnist.methods import METHODS
-from mnist.session import Session
+from mnist.training.checkpoint import Progress
+from mnist.training.session import Session
 
 ROOT = Path(__file__).parent.parent
 SMALL = {

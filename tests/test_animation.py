@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist import animation
 from mnist.errors import Problem
+from mnist.figures import animation
 
 
 def frames(count):

@@ -6,9 +6,8 @@ import scipy.ndimage
 import torch
 from conftest import bundled
 
-from mnist import augment
-from mnist.augment import KINDS, blur, contrast, not_digits, redrawn, shifted
-from mnist.data import Batch
+from mnist.data import Batch, augment
+from mnist.data.augment import KINDS, blur, contrast, not_digits, redrawn, shifted
 
 
 @pytest.fixture

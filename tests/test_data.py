@@ -1,15 +1,21 @@
 """Reading digits: the right ones are found, and wrong ones refused with a word on why."""
 
 import gzip
+import hashlib
 import shutil
+import socket
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from mnist import cli, data
+from mnist import data
+from mnist.commands import cli
+from mnist.data import mnist
+from mnist.data.idx import pair
 from mnist.errors import Problem
 
 
@@ -30,8 +36,8 @@ def folder(tmp_path, monkeypatch):
             f"{part}-labels-idx1-ubyte": (np.arange(count) % 10).astype(np.uint8),
         }.items():
             (tmp_path / name).write_bytes(idx(array))
-            sums[name] = data.hashlib.sha256(idx(array)).hexdigest()
-    monkeypatch.setattr(data, "MNIST_SHA256", sums)
+            sums[name] = hashlib.sha256(idx(array)).hexdigest()
+    monkeypatch.setattr(mnist, "MNIST_SHA256", sums)
     monkeypatch.delenv("MNIST_DATA_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -49,7 +55,7 @@ def test_gzipped_files_in_torchvisions_layout_are_the_same_data(folder):
     before = data.load_dataset("mnist", folder)
     place = folder / "elsewhere" / "MNIST" / "raw"
     place.mkdir(parents=True)
-    for name in data.MNIST_SHA256:
+    for name in mnist.MNIST_SHA256:
         (place / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
     after = data.load_dataset("mnist", folder / "elsewhere")
     assert after.sha256 == before.sha256
@@ -58,7 +64,7 @@ def test_gzipped_files_in_torchvisions_layout_are_the_same_data(folder):
 
 def test_folders_are_searched_in_order(folder, monkeypatch):
     monkeypatch.setenv("MNIST_DATA_DIR", "from-environment")
-    assert [str(f) for f in data.data_folders("from-flag")] == [
+    assert [str(f) for f in mnist.data_folders("from-flag")] == [
         "from-flag",
         "from-environment",
         "data",
@@ -115,11 +121,11 @@ def test_a_missing_one_of_four_is_named(folder):
 def test_images_and_labels_must_belong_together():
     images = np.zeros((3, 28, 28), np.uint8)
     with pytest.raises(Problem, match="3 images but 2 labels"):
-        data.pair(images, np.zeros(2, np.uint8), "here")
+        pair(images, np.zeros(2, np.uint8), "here")
     with pytest.raises(Problem, match="a label 10"):
-        data.pair(images, np.array([0, 10, 3], np.uint8), "here")
+        pair(images, np.array([0, 10, 3], np.uint8), "here")
     with pytest.raises(Problem, match="27×28"):
-        data.pair(images[:, 1:], np.zeros(3, np.uint8), "here")
+        pair(images[:, 1:], np.zeros(3, np.uint8), "here")
 
 
 def test_the_command_line_offers_every_data_set():
@@ -138,7 +144,7 @@ def stand_in_torchvision(monkeypatch, fetch):
     utils = types.ModuleType("torchvision.datasets.utils")
     datasets.MNIST = types.SimpleNamespace(
         mirrors=["http://plain/", "https://one/", "https://two/"],
-        resources=[(f"{name}.gz", "md5") for name in data.MNIST_SHA256],
+        resources=[(f"{name}.gz", "md5") for name in mnist.MNIST_SHA256],
     )
     utils.download_url = lambda url, root, filename, md5: fetch(url, root, filename)
     monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
@@ -151,17 +157,17 @@ def test_a_download_is_whole_and_kept(folder, monkeypatch):
 
     def fetch(url, root, filename):
         asked.append(url)
-        assert data.socket.getdefaulttimeout() == data.DOWNLOAD_TIMEOUT
+        assert socket.getdefaulttimeout() == mnist.DOWNLOAD_TIMEOUT
         if url.startswith("https://one/t10k"):
             raise OSError("connection lost")
         packed = gzip.compress((folder / filename.removesuffix(".gz")).read_bytes())
-        (data.Path(root) / filename).write_bytes(packed)
+        (Path(root) / filename).write_bytes(packed)
 
     stand_in_torchvision(monkeypatch, fetch)
     dataset = data.load_dataset("mnist", folder / "new")
     assert len(dataset.train) == 30
     assert all(url.startswith("https://") for url in asked)
-    assert data.socket.getdefaulttimeout() is None
+    assert socket.getdefaulttimeout() is None
     assert [p.name for p in (folder / "new" / "MNIST").iterdir()] == ["raw"]
     asked.clear()
     data.load_dataset("mnist", folder / "new")
@@ -170,7 +176,7 @@ def test_a_download_is_whole_and_kept(folder, monkeypatch):
 
 def test_a_failed_download_leaves_nothing(folder, monkeypatch):
     def fetch(url, root, filename):
-        (data.Path(root) / filename).write_bytes(b"half")
+        (Path(root) / filename).write_bytes(b"half")
         raise OSError("Name or service not known")
 
     stand_in_torchvision(monkeypatch, fetch)

@@ -14,11 +14,12 @@ from conftest import SMALL, assert_refused, bundled, one_line, save_run, train_s
 from torch.nn import functional as F
 
 import mnist
-from mnist import evaluate, metrics
+from mnist.commands import evaluate
+from mnist.commands.evaluate import TABLE
 from mnist.errors import Problem
-from mnist.evaluate import TABLE
-from mnist.measure import Subject, decoded, draw_ex_post, measure, share_read
-from mnist.prior import Gaussian
+from mnist.evaluation import metrics
+from mnist.evaluation.measure import Subject, decoded, draw_ex_post, measure, share_read
+from mnist.networks.prior import Gaussian
 
 EVALUATE = "evaluate.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}

@@ -13,11 +13,11 @@ from conftest import assert_refused, train_small
 from PIL import Image
 
 import mnist
+from mnist.commands.geodesic import fastest, ways
+from mnist.commands.tools import common_dataset
 from mnist.errors import Problem
-from mnist.geodesic import fastest, ways
 from mnist.latent.geodesics import FINE
 from mnist.latent.manifold import PART, length
-from mnist.tools import common_dataset
 
 SCRIPT = "geodesic.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True, "epochs": 3}

@@ -17,9 +17,9 @@ from conftest import (
 from PIL import Image
 
 import mnist
-from mnist import cli, guide, tools
-from mnist.decoder import sharpen
+from mnist.commands import cli, guide, tools
 from mnist.errors import Problem
+from mnist.networks.sharpness import sharpen
 
 GUIDE, CLASSIFIER = "guide.py", "mnist-classifier.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
@@ -340,7 +340,7 @@ def test_a_missing_data_set_is_said_before_the_work(here, tmp_path, monkeypatch)
     def missing(*_):
         raise Problem("no files")
 
-    monkeypatch.setattr("mnist.guide.load_same_dataset", missing)
+    monkeypatch.setattr("mnist.commands.guide.load_same_dataset", missing)
     assert_refused(here(GUIDE, "--digit", 1), "no files")
 
 

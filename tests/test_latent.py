@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from mnist.latent import maps
-from mnist.prior import Gaussian
+from mnist.networks.prior import Gaussian
 
 
 def test_a_quantile_grid_cuts_the_prior_into_equal_shares():

@@ -5,10 +5,10 @@ import torch
 from conftest import SMALL, small
 
 from mnist.data import epoch_order, load_dataset
-from mnist.decoder import grey_level, sharpen
 from mnist.methods import METHODS
 from mnist.methods.base import cosine
-from mnist.metrics import ks_distance
+from mnist.networks.prior import ks_distance
+from mnist.networks.sharpness import grey_level, sharpen
 
 
 def test_names_agree(method_name):

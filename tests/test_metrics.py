@@ -11,8 +11,8 @@ import torch
 from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from mnist import metrics
-from mnist.prior import Gaussian
+from mnist.evaluation import metrics
+from mnist.networks.prior import Gaussian, ks_distance
 
 
 @pytest.fixture(autouse=True)
@@ -23,19 +23,19 @@ def _seeded():
 def test_ks_against_scipy():
     style = torch.randn(500, 3) * torch.tensor([1.0, 0.5, 2.0])
     expected = [scipy.stats.kstest(column, "norm").statistic for column in style.double().T]
-    assert metrics.ks_distance(style, Gaussian(3).cdf).tolist() == pytest.approx(expected)
+    assert ks_distance(style, Gaussian(3).cdf).tolist() == pytest.approx(expected)
 
 
 def test_ks_of_exact_quantiles_is_half_a_step():
     count = 200
     middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     style = torch.special.ndtri(middles).unsqueeze(1)
-    ks = metrics.ks_distance(style, Gaussian(1).cdf)
+    ks = ks_distance(style, Gaussian(1).cdf)
     assert ks.item() == pytest.approx(0.5 / count)
 
 
 def test_ks_of_a_collapsed_style():
-    assert metrics.ks_distance(torch.zeros(50, 1), Gaussian(1).cdf).item() == pytest.approx(0.5)
+    assert ks_distance(torch.zeros(50, 1), Gaussian(1).cdf).item() == pytest.approx(0.5)
 
 
 def test_a_probe_reads_a_digit_that_is_there_and_not_one_that_is_not():

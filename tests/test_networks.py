@@ -7,13 +7,14 @@ import scipy.stats
 import torch
 from torch import nn
 
-from mnist import losses
-from mnist.decoder import Decoder, fit_sharpness, grey_level, sharpen
-from mnist.discriminator import Discriminator
-from mnist.encoder import Encoder, Standardise
-from mnist.layers import digit_code, mlp, seeded
-from mnist.player import Player
-from mnist.prior import Gaussian
+from mnist.networks import losses
+from mnist.networks.decoder import Decoder
+from mnist.networks.discriminator import Discriminator
+from mnist.networks.encoder import Encoder, Standardise
+from mnist.networks.layers import digit_code, mlp, seeded
+from mnist.networks.player import Player
+from mnist.networks.prior import Gaussian
+from mnist.networks.sharpness import fit_sharpness, grey_level, sharpen
 
 
 def test_digit_code():

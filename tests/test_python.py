@@ -11,10 +11,10 @@ import torch
 from conftest import ROOT, SMALL, TRAINING, environment, save_run
 
 import mnist
-from mnist.checkpoint import Progress
 from mnist.errors import Problem
 from mnist.methods import METHODS
-from mnist.session import Session
+from mnist.training.checkpoint import Progress
+from mnist.training.session import Session
 
 
 @pytest.fixture(params=[True, False], ids=["labels", "no-labels"])
@@ -142,9 +142,15 @@ def test_importing_the_package_is_instant():
 
 
 def test_public_functions_are_documented_and_typed():
-    from mnist import checkpoint, data, files, losses, metrics, plotting, scan, session, tools
+    from mnist import data, files
+    from mnist.commands import tools
+    from mnist.data import scan
+    from mnist.evaluation import metrics
+    from mnist.figures import plotting
     from mnist.latent import curves, geodesics, guidance, manifold, maps
-    from mnist.run import Run
+    from mnist.networks import losses
+    from mnist.training import checkpoint, session
+    from mnist.training.run import Run
 
     modules = (checkpoint, data, files, losses, metrics, mnist, plotting, scan, tools)
     latent = (curves, geodesics, guidance, manifold, maps)

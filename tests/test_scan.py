@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from scans import enlarged, variants
 
-from mnist import scan
-from mnist.data import load_dataset
+from mnist.data import load_dataset, scan
 from mnist.errors import Problem
 
 NAMES = list(variants(np.zeros((28, 28), np.uint8)))

@@ -23,7 +23,7 @@ from conftest import ROOT, assert_refused, environment, one_line
 from PIL import Image
 
 import mnist
-from mnist import session
+from mnist.training import session
 
 TRAINING = ("mnist-sae.py", "mnist-aae.py")
 SCRIPTS = (

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist import files
-from mnist.checkpoint import CONTENTS, Checkpoint, Progress, contents
 from mnist.data import Batch
 from mnist.errors import Problem, StorageFailed
-from mnist.session import Session
+from mnist.training.checkpoint import CONTENTS, Checkpoint, Progress, contents
+from mnist.training.session import Session
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_a_directory_that_cannot_be_made(tmp_path):
 
 HOLD = """
 import sys
-from mnist.session import Session
+from mnist.training.session import Session
 with Session(sys.argv[1]) as session:
     session.lock()
     print("locked", flush=True)

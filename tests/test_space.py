@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mnist import space
+from mnist.commands import space
+from mnist.commands.space import Space
 from mnist.latent.guidance import descend
-from mnist.prior import Gaussian
-from mnist.space import Space
+from mnist.networks.prior import Gaussian
 
 SIZE = 2
 

@@ -12,8 +12,9 @@ from faults import Faults
 from PIL import Image
 
 import mnist
-from mnist import encoder_vis, generate_all, metrics, tools
+from mnist.commands import encoder_vis, generate_all, tools
 from mnist.errors import Problem
+from mnist.evaluation import metrics
 
 VIS, ALL = "encoder-vis.py", "generate-all.py"
 

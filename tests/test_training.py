@@ -9,11 +9,11 @@ import pytest
 import torch
 from conftest import TRAINING, small
 
-from mnist.checkpoint import Progress
 from mnist.errors import Diverged, Interrupted, Problem
-from mnist.report import Report, clock
-from mnist.session import Session
-from mnist.training import train
+from mnist.training.checkpoint import Progress
+from mnist.training.log import Report, clock
+from mnist.training.loop import train
+from mnist.training.session import Session
 
 
 class SignalAfter:

@@ -12,10 +12,10 @@ import pytest
 from conftest import SMALL, SMALL_MODELS, command, environment, save_run
 from PIL import Image
 
-from mnist.checkpoint import Progress
-from mnist.display import Probe
-from mnist.encoder_vis import Look, measure, sample, scatter
-from mnist.tools import open_run
+from mnist.commands.encoder_vis import Look, measure, sample, scatter
+from mnist.commands.tools import open_run
+from mnist.figures.display import Probe
+from mnist.training.checkpoint import Progress
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def window(tmp_path, monkeypatch):
     """The scatter matrix of a run with three dimensions, and the images of its points."""
     from PyQt5.QtTest import QTest
 
-    from mnist import window as module
+    from mnist.figures import window as module
 
     monkeypatch.chdir(tmp_path)
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
@@ -184,7 +184,7 @@ def test_an_error_in_a_window_ends_in_python(window):
     """Left to itself PyQt5 would abort."""
     from PyQt5.QtCore import QTimer
 
-    from mnist import window as module
+    from mnist.figures import window as module
 
     def fail(_):
         raise ZeroDivisionError
@@ -204,7 +204,7 @@ def test_an_animation_moves_stops_and_saves(window, tmp_path):
     from PyQt5.QtCore import Qt
     from PyQt5.QtTest import QTest
 
-    from mnist import window as module
+    from mnist.figures import window as module
 
     colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     frames = [np.full((20, 31, 3), colour, np.uint8) for colour in colours]

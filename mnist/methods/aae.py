@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mnist import losses
 from mnist.data import Batch
-from mnist.discriminator import Discriminator
-from mnist.layers import seeded
 from mnist.methods.autoencoder import Autoencoder
 from mnist.methods.base import cosine
-from mnist.player import Player
+from mnist.networks import losses
+from mnist.networks.discriminator import Discriminator
+from mnist.networks.layers import seeded
+from mnist.networks.player import Player
 
 
 class AAE(Autoencoder):

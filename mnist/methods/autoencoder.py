@@ -8,14 +8,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mnist import losses, metrics, pictures
 from mnist.data import Batch, Digits
-from mnist.decoder import Decoder, fit_sharpness
-from mnist.encoder import Encoder
-from mnist.layers import seeded
+from mnist.figures import sheets
 from mnist.methods.base import Method, mean_numbers
-from mnist.player import Player
-from mnist.prior import Gaussian
+from mnist.networks import losses
+from mnist.networks.decoder import Decoder
+from mnist.networks.encoder import Encoder
+from mnist.networks.layers import seeded
+from mnist.networks.player import Player
+from mnist.networks.prior import Gaussian, ks_distance
+from mnist.networks.sharpness import fit_sharpness
 
 FITTED = 2000  # training images, at least, to which the sharpness is fitted
 
@@ -67,7 +69,7 @@ class Autoencoder(Method):
             with self.autocast():
                 styles.append(self.encoder(batch.images, batch.labels))
                 numbers.append(self.judge(batch, styles[-1]))
-        ks = metrics.ks_distance(torch.cat(styles).cpu(), self.prior.cdf).max().item()
+        ks = ks_distance(torch.cat(styles).cpu(), self.prior.cdf).max().item()
         return mean_numbers(numbers, [len(style) for style in styles]) | {"ks": ks}
 
     def calibrate(self, digits: Digits) -> dict[str, float]:
@@ -84,10 +86,10 @@ class Autoencoder(Method):
     def picture(self, digits: Digits) -> bytes:
         """Images and their reconstructions, and styles of the prior, always the same."""
         generator = torch.Generator().manual_seed(self.config["seed"])
-        return pictures.training_samples(
+        return sheets.training_samples(
             self.encoder,
             lambda style, labels: self.decoder(style, labels).sigmoid(),
-            self.prior.sample(pictures.COLUMNS, generator).to(self.device),
+            self.prior.sample(sheets.COLUMNS, generator).to(self.device),
             digits,
             self.encoder.labels,
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist.data import Batch, Digits
-from mnist.player import Player
+from mnist.networks.player import Player
 
 
 def cosine(progress: float) -> float:

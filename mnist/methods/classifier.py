@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnist import pictures
-from mnist.augment import not_digits, redrawn, shifted
-from mnist.classifier import Classifier
 from mnist.data import CLASSES, Batch, Digits
-from mnist.layers import seeded
+from mnist.data.augment import not_digits, redrawn, shifted
+from mnist.figures import sheets
 from mnist.methods.base import Method, cosine, mean_numbers
-from mnist.player import Player
+from mnist.networks.classifier import Classifier
+from mnist.networks.layers import seeded
+from mnist.networks.player import Player
 
 # Of each batch's size: images that are no digit added to it, and digits in it that are redrawn.
 OUTLIERS, REDRAWN = 0.15, 0.1
@@ -97,7 +97,7 @@ class Classification(Method):
         """The confusion matrix, and images that were taken for another digit."""
         with self.autocast():
             read = torch.cat([self.classifier(images).argmax(1) for images, _ in digits.batches()])
-        return pictures.confusion(digits, read)
+        return sheets.confusion(digits, read)
 
     def summary(self) -> str:
         layers = self.config["layers"]

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from mnist import losses
 from mnist.data import Batch
 from mnist.methods.autoencoder import Autoencoder
 from mnist.methods.base import cosine
+from mnist.networks import losses
 
 
 class SAE(Autoencoder):

@@ -1,0 +1,265 @@
+"""The style space of a trained run, drawn: what encoder-vis.py does."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist.commands.cli import DEFAULTS, run_directory
+from mnist.commands.tools import as_style, check_output, open_run, show, write
+from mnist.data import CLASSES, Digits, load_same_dataset
+from mnist.errors import Problem
+from mnist.evaluation import metrics
+from mnist.figures import plotting
+from mnist.figures.display import Probe
+from mnist.latent import maps
+from mnist.networks.prior import ks_distance
+from mnist.training.run import Run, balanced_sample
+
+SUFFIXES = (".png", ".svg", ".pdf")
+MOST_DIMENSIONS = 10  # in one figure
+GRID, SMALL_GRID = 20, 10  # images to a side of a manifold: of one digit, of each of ten
+STEPS, SMALL_STEPS = 13, 7  # images in a row of a traversal: likewise
+REACH = 3  # standard deviations that a traversal goes each way
+
+
+class Measured(NamedTuple):
+    """The styles of all test images, and what they come to."""
+
+    test: Digits
+    styles: Tensor  # [B, N]
+    ks: Tensor  # [N]
+    leakage: float
+
+
+def encoder_vis(given: dict[str, Any]) -> None:
+    """Do what the command line says.
+
+    Args:
+        given: the flags that were given, by name.
+
+    Raises:
+        Problem: anything that its user can mend.
+    """
+    output = check_output(given, SUFFIXES)
+    probe = None if output else Probe()
+    refuse_contradictions(given)
+    run = open_run(given)
+    look = None
+    if "manifold" in given:
+        figure = manifold(run, given)
+    else:
+        found = measure(run, given)
+        index = sample(found.test, given)
+        figure = scatter(run, given, found, index)
+        look = Look(run, found, index)
+        if "csv" in given:
+            write_csv(Path(given["csv"]), found, index)
+    picture, window = partial(plotting.picture, figure), partial(open_window, figure, look)
+    show(given, "encoder-vis", output, probe, picture, window)
+
+
+def refuse_contradictions(given: dict[str, Any]) -> None:
+    """Raise a Problem for flags that do not go together."""
+    if "manifold" in given:
+        for flag in ("csv", "projection", "space", "sample_size"):
+            if flag in given:
+                name = flag.replace("_", "-")
+                raise Problem(
+                    f"--manifold and --{name} do not go together: it decodes, they encode"
+                )
+    elif "digit" in given or "style" in given:
+        raise Problem("--digit and --style are for --manifold: add it")
+    if "dims" in given and given.get("projection", "matrix") != "matrix":
+        raise Problem("--dims is for the matrix: a projection takes all dimensions")
+    if given.get("space") == "pixels" and given.get("projection", "matrix") == "matrix":
+        raise Problem("784 pixels make no matrix: add --projection pca or tsne")
+    if "csv" in given and not Path(given["csv"]).parent.is_dir():
+        raise Problem(f"--csv {given['csv']}: there is no such directory")
+
+
+# --- styles of test images ----------------------------------------------------------------------
+
+
+def measure(run: Run, given: dict[str, Any]) -> Measured:
+    """Encode all test images, and see how near to the prior and how free of the digit they are."""
+    test = load_same_dataset(run.config["training"], given.get("data_dir")).test
+    styles = torch.from_numpy(run.styles_of(test, torch.arange(len(test))).styles)
+    ks = ks_distance(styles, run.prior.cdf)
+    # Every second style is read by the help of the others.
+    leakage = metrics.knn_accuracy(styles[::2], test.labels[::2], styles[1::2], test.labels[1::2])
+    return Measured(test, styles, ks, leakage)
+
+
+def sample(test: Digits, given: dict[str, Any]) -> Tensor:
+    """Numbers of the test images to draw."""
+    wanted = DEFAULTS | given
+    return balanced_sample(test.labels, wanted["sample_size"], wanted["seed"])
+
+
+def scatter(
+    run: Run, given: dict[str, Any], found: Measured, index: Tensor
+) -> plotting.StyleFigure:
+    """The figure of the chosen images' styles, or pixels."""
+    wanted = DEFAULTS | given
+    digits = found.test.labels[index].numpy()
+    worst = int(found.ks.argmax())
+    subtitle = (
+        f"{len(index):,} of {len(found.test):,} test images. Worst KS distance to the prior "
+        f"{found.ks[worst]:.3f} (dimension {worst}).\nDigit read off the style by "
+        f"{metrics.NEIGHBOURS} nearest neighbours: {found.leakage:.1%} "
+        f"(chance {metrics.chance(found.test.labels.numpy()):.1%})."
+    )
+    title = name_of(run, given)
+    if wanted["projection"] != "matrix":
+        points, names = project(found, index, wanted)
+        return plotting.projection(points, digits, names, title, subtitle)
+    # Of too many dimensions to draw, those farthest from the prior.
+    worst_ones = found.ks.topk(min(MOST_DIMENSIONS, len(found.ks))).indices.tolist()
+    dims = dimensions(given, len(found.ks)) or sorted(worst_ones)
+    return plotting.scatter_matrix(
+        found.styles[index][:, dims].numpy(),
+        digits,
+        [f"dimension {i}" for i in dims],
+        run.prior.pdf,
+        run.prior.std,
+        title,
+        subtitle,
+    )
+
+
+def name_of(run: Run, given: dict[str, Any]) -> str:
+    """What is looked at: run, method, data set, epoch."""
+    config = run.config
+    return (
+        f"{run_directory(given)}: {config['method'].upper()} on {config['training']['dataset']}, "
+        f"epoch {run.epoch}"
+    )
+
+
+def dimensions(given: dict[str, Any], size: int) -> list[int]:
+    """The dimensions asked for, of so many; none if that was left open."""
+    dims = given.get("dims", [])
+    bad = [i for i in dims if not 0 <= i < size]
+    if bad or len(set(dims)) < len(dims) or len(dims) > MOST_DIMENSIONS:
+        raise Problem(
+            f"--dims {','.join(map(str, dims))}: name at most {MOST_DIMENSIONS} different ones "
+            f"of 0 to {size - 1}"
+        )
+    return dims
+
+
+def project(
+    found: Measured, index: Tensor, wanted: dict[str, Any]
+) -> tuple[np.ndarray, tuple[str, str]]:
+    """The chosen images in the plane, [B, 2], by scikit-learn; and the names of the axes."""
+    if len(index) < 4:
+        raise Problem(f"--projection needs at least 4 images, not {len(index)}: more --sample-size")
+    if wanted["space"] == "pixels":
+        inputs, what = found.test.images[index].flatten(1).float().div(255).numpy(), "pixels"
+    else:
+        inputs, what = found.styles[index].numpy(), "style"
+    if wanted["projection"] == "pca":
+        if inputs.shape[1] < 2:
+            raise Problem("a style of one number has no second component: leave --projection out")
+        from sklearn.decomposition import PCA  # late: a second to import
+
+        pca = PCA(2, random_state=wanted["seed"])
+        points = pca.fit_transform(inputs)
+        names = [
+            f"principal component {i + 1} of {what} ({share:.0%} of the variance)"
+            for i, share in enumerate(pca.explained_variance_ratio_)
+        ]
+        return points, tuple(names)
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30, (len(inputs) - 1) / 3)
+    tsne = TSNE(2, perplexity=perplexity, init="random", random_state=wanted["seed"])
+    points = tsne.fit_transform(inputs)
+    return points, (f"t-SNE of {what}, first", f"t-SNE of {what}, second")
+
+
+def write_csv(path: Path, found: Measured, index: Tensor) -> None:
+    """Image number, digit and style of the chosen images."""
+    import pandas as pd  # late: half a second to import
+
+    columns = {"index": index.numpy(), "digit": found.test.labels[index].numpy()}
+    columns |= {f"style_{i}": numbers for i, numbers in enumerate(found.styles[index].T.numpy())}
+    write(path, pd.DataFrame(columns).to_csv(index=False).encode())
+    print(f"{len(index):,} styles written to {path}")
+
+
+class Look:
+    """What a window shows of a point: the test image, its reconstruction, and what they are."""
+
+    def __init__(self, run: Run, found: Measured, index: Tensor):
+        self.run, self.found, self.index = run, found, index
+
+    def __call__(self, point: int) -> tuple[np.ndarray, np.ndarray, str]:
+        """Two images [28, 28] in [0, 1] and a text."""
+        number = self.index[point : point + 1]
+        images, labels = self.found.test.batch(number)
+        style = self.found.styles[number]
+        rebuilt = self.run.decode(style, labels)
+        numbers = ", ".join(f"{value:.2f}" for value in style[0, :MOST_DIMENSIONS].tolist())
+        text = f"test image {number.item()}: a {labels.item()}\nstyle {numbers}"
+        return images[0, 0].numpy(), rebuilt[0, 0].numpy(), text
+
+
+# --- decoded styles -----------------------------------------------------------------------------
+
+
+def manifold(run: Run, given: dict[str, Any]) -> Any:
+    """The figure of decoded styles: a map of two numbers, or a line along each of more."""
+    size = run.prior.feature_size
+    if not run.config["model"]["labels"]:
+        if "digit" in given:
+            raise Problem(f"{run_directory(given)} was trained with --no-labels: leave --digit out")
+        digits: list[int | None] = [None]
+    else:
+        digits = [given["digit"]] if "digit" in given else list(range(CLASSES))
+    alone = len(digits) == 1
+    if size == 2:
+        if "style" in given or "dims" in given:
+            raise Problem(
+                "--style and --dims are not for two dimensions: the map shows all of them"
+            )
+        side = GRID if alone else SMALL_GRID
+        styles = maps.quantile_grid(run.prior.icdf, side)
+        numbers = styles[0, :, 0].tolist()
+        across = [f"{x:.1f}" for x in numbers], "dimension 0, quantiles of the prior"
+        down = [f"{y:.1f}" for y in reversed(numbers)], "dimension 1"
+        what = f"Styles at {side} × {side} quantiles of the prior, decoded."
+    else:
+        centre = as_style(run, given.get("style", [0.0] * size), "--style")[0]
+        steps = STEPS if alone else SMALL_STEPS
+        # A style space of many dimensions does not fit on a page: its first ones stand for it.
+        dims = dimensions(given, size) or list(range(min(MOST_DIMENSIONS, size)))
+        styles = maps.traversals(centre, REACH * run.prior.std, steps)[dims]
+        numbers = torch.linspace(-REACH, REACH, steps).tolist()
+        across = [f"{x:.1f}" for x in numbers], "standard deviations"
+        down = [str(i) for i in dims], "dimension"
+        about = "the prior's mean" if "style" not in given else "the style given"
+        what = f"Each dimension in turn from -{REACH}σ to {REACH}σ about {about}, decoded."
+    grids = [decode_grid(run, styles, digit) for digit in digits]
+    names = ["" if digit is None else str(digit) for digit in digits]
+    return plotting.image_grids(grids, names, across, down, name_of(run, given), what)
+
+
+def decode_grid(run: Run, styles: Tensor, digit: int | None) -> np.ndarray:
+    """Images [rows, columns, 28, 28] of styles [rows, columns, N]."""
+    flat = styles.flatten(0, 1)
+    labels = None if digit is None else torch.full((len(flat),), digit)
+    return run.decode(flat, labels).reshape(*styles.shape[:2], *(28, 28)).numpy()
+
+
+def open_window(figure: Any, look: Look | None, title: str, path: Path) -> None:
+    """Show a figure until its window is closed."""
+    from mnist.figures.window import show_figure  # late: PyQt5 need not be there
+
+    show_figure(figure, look, title, path)

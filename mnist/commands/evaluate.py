@@ -1,0 +1,218 @@
+"""How good runs are, in numbers side by side: what evaluate.py does."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from mnist.commands.cli import EVALUATE_DEFAULTS, run_directory, warn
+from mnist.commands.readers import open_reader
+from mnist.commands.tools import common_dataset, open_run, write
+from mnist.errors import Problem
+from mnist.evaluation.inception import InceptionDistance
+from mnist.evaluation.measure import Subject, measure, steps_to_measure
+from mnist.training.environment import versions
+from mnist.training.run import Reader, Run
+
+
+class Row(NamedTuple):
+    """A number in the printed table."""
+
+    name: str
+    what: str
+    form: str
+    reference: str | None = None  # the number in brackets beside it
+
+
+TABLE = {
+    "reconstruction of test images": [
+        Row("mse", "squared error (MSE)", ".4f"),
+        Row("bce", "cross-entropy (BCE), nats a pixel", ".4f"),
+        Row("ssim", "structural similarity (SSIM)", ".4f"),
+        Row("reconstruction_accuracy", "read as their digit", ".2%", "judge_accuracy"),
+    ],
+    "styles against the prior": [
+        Row("ks_mean", "KS distance, mean of dimensions", ".4f", "ks_mean_true"),
+        Row("ks_worst", "KS distance, worst dimension", ".4f", "ks_worst_true"),
+        Row("ks_train_worst", "the same, of training images", ".4f", "ks_train_worst_true"),
+        Row("ks_digit_worst", "the same, of the worst digit", ".4f", "ks_digit_worst_true"),
+        Row("wasserstein", "sliced Wasserstein-2 distance", ".4f", "wasserstein_true"),
+        Row("mmd", "squared MMD × 1000", "milli", "mmd_true"),
+    ],
+    "digit read off the style (leakage)": [
+        Row("leakage_logistic", "by logistic regression", ".2%", "leakage_chance"),
+        Row("leakage_knn", "by nearest neighbours", ".2%", "leakage_chance"),
+        Row("leakage_mlp", "by a perceptron", ".2%", "leakage_chance"),
+    ],
+}
+SAMPLES = [
+    Row("agreement", "read as the digit asked for", ".2%", "judge_accuracy"),
+    Row("agreement_swapped", "the same, in test images' styles", ".2%", "judge_accuracy"),
+    Row("frechet", "Fréchet distance", ".4f", "frechet_real"),
+    Row("frechet_mean", "the same, not sharpened", ".4f", "frechet_real"),
+    Row("kernel", "kernel distance × 1000", "milli", "kernel_real"),
+    Row("precision", "precision", ".2%", "precision_real"),
+    Row("recall", "recall", ".2%", "recall_real"),
+    Row("nearest", "nearest training image, median distance", ".2f", "nearest_real"),
+    Row("very_near", "nearer to one than 99 % of test images", ".2%", "very_near_real"),
+    Row("cas", "real digits read after learning from them", ".2%", "cas_real"),
+    Row("inception", "Inception FID", ".2f"),
+]
+
+
+def evaluate(given: dict[str, Any]) -> None:
+    """Do what the command line says.
+
+    Args:
+        given: the flags that were given, by name.
+
+    Raises:
+        Problem: anything that its user can mend.
+    """
+    wanted = EVALUATE_DEFAULTS | given
+    directories = [Path(name) for name in given.get("ckpt_dir") or [run_directory(given)]]
+    if len(set(directories)) < len(directories):
+        raise Problem("--ckpt-dir names a directory twice")
+    runs = [open_to_evaluate(given, directory) for directory in directories]
+    dataset = common_dataset(runs, given)
+    judge = open_reader(given, "judge", wanted["judge"], dataset.name)
+    inception = open_inception() if given.get("inception") else None
+    options = {"quick": given.get("quick", False), "ex_post": given.get("ex_post") == "gmm"}
+    subjects = [subject_of(run) for run in runs]
+
+    found = []
+    steps = sum(steps_to_measure(subject, judge, **options) for subject in subjects)
+    with tqdm(desc="evaluating", total=steps, unit=" steps", leave=False, disable=None) as bar:
+        for directory, run, subject in zip(directories, runs, subjects, strict=True):
+            numbers = measure(
+                subject,
+                dataset,
+                judge,
+                seed=wanted["seed"],
+                inception=inception,
+                tell=bar.update,
+                **options,
+            )
+            found.append(about(directory, run, judge, wanted) | options | numbers)
+            keep(directory, found[-1])
+    print(table(found))
+    print(
+        "\nwritten: " + ", ".join(str(directory / "evaluation.json") for directory in directories)
+    )
+
+
+def open_to_evaluate(given: dict[str, Any], directory: Path) -> Run:
+    """A run, in whose directory something can be written.
+
+    Raises:
+        Problem: there is none, or nothing can.
+    """
+    run = open_run(given | {"ckpt_dir": str(directory)})
+    if run.epoch == 0:
+        raise Problem(f"{directory} has not been trained for an epoch yet")
+    if not os.access(directory, os.W_OK):
+        raise Problem(f"cannot write to {directory}, where evaluation.json is to be")
+    return run
+
+
+def subject_of(run: Run) -> Subject:
+    """A run as what is evaluated."""
+    sharp = partial(run.decode, sharpness=run.sharpness)
+    return Subject(run.encode, run.decode, sharp, run.prior, run.config["model"]["labels"])
+
+
+def open_inception() -> InceptionDistance | None:
+    """The Inception network, or None and a warning where it cannot be had."""
+    try:
+        return InceptionDistance()
+    except Problem as error:
+        warn(f"{error}; going on without it")
+        return None
+
+
+def about(
+    directory: Path, run: Run, judge: Reader, wanted: dict[str, Any]
+) -> dict[str, str | float | bool | None]:
+    """What an evaluation is of, and by what."""
+    training, model = run.config["training"], run.config["model"]
+    return {
+        "ckpt_dir": str(directory),
+        "method": run.config["method"],
+        "feature_size": model["feature_size"],
+        "labels": model["labels"],
+        "epochs": run.epoch,
+        "run_seed": model["seed"],
+        "dataset": training["dataset"],
+        "dataset_sha256": training["dataset_sha256"],
+        "sharpness": run.sharpness,
+        "judge": str(wanted["judge"]),
+        "judge_network": judge.method.summary(),
+        "seed": wanted["seed"],
+        "threads": torch.get_num_threads(),
+    } | versions("torch", "numpy", "scikit-learn", "scipy")
+
+
+def keep(directory: Path, found: dict[str, Any]) -> None:
+    """Write an evaluation beside the run, and add it to those before.
+
+    Raises:
+        Problem: the disk refuses.
+    """
+    write(directory / "evaluation.json", (json.dumps(found, indent=2) + "\n").encode())
+    history = directory / "evaluations.jsonl"
+    line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds")} | found) + "\n"
+    try:
+        before = history.read_bytes() if history.exists() else b""
+    except OSError as error:
+        raise Problem(f"cannot read {history} ({error.strerror})") from error
+    write(history, before + line.encode())
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Evaluations side by side, as text."""
+    sections = TABLE | {"images in styles of the prior": SAMPLES}
+    if any("gmm_cas" in each for each in found):
+        rows = [row._replace(name=f"gmm_{row.name}") for row in SAMPLES]
+        sections["images in styles of a mixture for each digit"] = rows
+    columns = [[each["ckpt_dir"] for each in found]]
+    first = [""]
+    for title, rows in sections.items():
+        first += ["", title]
+        columns += [[""] * len(found)] * 2
+        for row in rows:
+            if any(each.get(row.name) is not None for each in found):
+                first.append(f"  {row.what}")
+                columns.append([cell(row, each) for each in found])
+    width = max(map(len, first))
+    widths = [max(len(line[i]) for line in columns) for i in range(len(found))]
+    lines = [
+        f"{name:{width}}  " + "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
+        for name, cells in zip(first, columns, strict=True)
+    ]
+    one = found[0]  # the judge and the data are the same for all
+    ending = (
+        "In brackets: what real images have, or a true sample of the prior, or chance.\n"
+        f"{one['test_images']:,} images of each kind; read, and seen as features, by "
+        f"{one['judge_network']}\nin {one['judge']}, which reads {one['judge_accuracy']:.2%} of "
+        "the real ones right."
+    )
+    return "\n".join([line.rstrip() for line in lines]) + "\n\n" + ending
+
+
+def cell(row: Row, found: dict[str, Any]) -> str:
+    """A number and in brackets its reference, or a dash."""
+
+    def text(name: str) -> str:
+        value = found[name]
+        return f"{1e3 * value:.3f}" if row.form == "milli" else format(value, row.form)
+
+    if found.get(row.name) is None:
+        return "-"
+    return text(row.name) + (f" ({text(row.reference)})" if row.reference else "")

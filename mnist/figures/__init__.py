@@ -1,0 +1,1 @@
+"""Pictures: figures, sheets of images, moving pictures, windows. They know arrays only."""

@@ -1,0 +1,347 @@
+"""Windows, with PyQt5. What they show is drawn elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PyQt5.QtCore import Qt, QTimer
+from PyQt5.QtGui import QImage, QPixmap
+from PyQt5.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mnist.figures import plotting  # after PyQt5, so that matplotlib takes that
+from mnist.files import write_file
+
+NEAR = 9  # screen pixels from a point at which the mouse is over it
+ZOOM = 6  # screen pixels for a pixel of a digit
+HELP = "hover: see the image · drag: mark points · click a digit in the legend: isolate it"
+KEYS = "s save · d next digit · q quit"
+Look = Callable[[int], tuple[np.ndarray, np.ndarray, str]]
+
+
+class Window(QMainWindow):
+    """A window with a status line, which saves with s and closes with q.
+
+    Args:
+        title: of the window.
+        path: where `s` saves to.
+    """
+
+    def __init__(self, title: str, path: Path):
+        super().__init__()
+        self.setWindowTitle(title)
+        self.path = path
+        self.keys: dict[str, Callable[[], Any]] = {"s": self.save, "q": self.close}
+
+    def keyPressEvent(self, event: Any) -> None:
+        """A key was pressed, wherever the mouse is."""
+        if action := self.keys.get(event.text().lower()):
+            action()
+
+    def content(self) -> bytes:
+        """What `s` saves."""
+        raise NotImplementedError
+
+    def save(self) -> None:
+        """Write what is shown, and say where, or why not."""
+        try:
+            write_file(self.path, self.content())
+            self.statusBar().showMessage(f"saved to {self.path}")
+        except OSError as error:
+            self.statusBar().showMessage(f"cannot write {self.path} ({error.strerror})")
+
+
+class PictureWindow(Window):
+    """A picture."""
+
+    def __init__(self, png: bytes, title: str, path: Path):
+        super().__init__(title, path)
+        self.png = png
+        pixmap = QPixmap()
+        pixmap.loadFromData(png)
+        label = QLabel()
+        label.setPixmap(pixmap)
+        area = QScrollArea()
+        area.setWidget(label)
+        self.setCentralWidget(area)
+        self.statusBar().showMessage("s save · q quit")
+        screen = QApplication.primaryScreen().availableSize()
+        self.resize(
+            min(pixmap.width() + 30, screen.width()), min(pixmap.height() + 60, screen.height())
+        )
+
+    def content(self) -> bytes:
+        return self.png
+
+
+class AnimationWindow(Window):
+    """A moving picture, which begins again at its end; a space stops it and lets it go on.
+
+    Args:
+        frames: uint8 [height, width, 3] each.
+        seconds: how long each is seen.
+        title, path: as for `Window`.
+        saved: what `s` saves.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[np.ndarray],
+        seconds: Sequence[float],
+        title: str,
+        path: Path,
+        saved: bytes,
+    ):
+        super().__init__(title, path)
+        self.frames, self.seconds, self.saved = frames, seconds, saved
+        self.number = -1
+        self.label = QLabel()
+        self.setCentralWidget(self.label)
+        self.timer = QTimer(self)
+        self.timer.setSingleShot(True)
+        self.timer.timeout.connect(self.next_frame)
+        self.keys[" "] = self.toggle
+        self.statusBar().showMessage(f"{path} · space stops and goes on · s save · q quit")
+        self.next_frame()
+
+    def next_frame(self) -> None:
+        """Show the next one, for as long as it is to be seen."""
+        self.number = (self.number + 1) % len(self.frames)
+        frame = np.ascontiguousarray(self.frames[self.number])
+        tall, wide, _ = frame.shape
+        picture = QImage(frame.data, wide, tall, 3 * wide, QImage.Format_RGB888)
+        self.label.setPixmap(QPixmap.fromImage(picture))
+        self.timer.start(round(1000 * self.seconds[self.number]))
+
+    def toggle(self) -> None:
+        """Stop, or go on."""
+        if self.timer.isActive():
+            self.timer.stop()
+        else:
+            self.next_frame()
+
+    def content(self) -> bytes:
+        return self.saved
+
+
+class FigureWindow(Window):
+    """A figure, and beside it what the mouse points at.
+
+    Args:
+        figure: with points to be pointed at, where it is a `StyleFigure`.
+        look: for a point its image, its reconstruction and a text; None for other figures.
+        title, path: as for `Window`.
+    """
+
+    def __init__(self, figure: plotting.Figure, look: Look | None, title: str, path: Path):
+        super().__init__(title, path)
+        self.figure, self.look = figure, look
+        self.digit: int | None = None  # isolated
+        self.pressed: Any = None  # the event with which a drag began
+        self.shown: int | None = None  # the point looked at
+        self.canvas = plotting.qt_canvas(figure)
+        self.canvas.setFocusPolicy(Qt.NoFocus)  # keys are the window's
+        layout = QHBoxLayout()
+        layout.addWidget(self.canvas, 1)
+        widget = QWidget()
+        widget.setLayout(layout)
+        self.setCentralWidget(widget)
+        if look:
+            self.meant = np.ones(len(figure.digits), bool)
+            layout.addLayout(self.side())
+            self.keys["d"] = self.next_digit
+            self.canvas.mpl_connect("motion_notify_event", self.move)
+            self.canvas.mpl_connect("button_press_event", self.press)
+            self.canvas.mpl_connect("button_release_event", self.release)
+        self.statusBar().showMessage(f"{HELP} · {KEYS}" if look else "s save · q quit")
+        self.fit_screen(180 if look else 0)
+
+    def fit_screen(self, side: int) -> None:
+        """As large as the figure is meant to be, or as the screen allows, in its proportions."""
+        screen = QApplication.primaryScreen().availableSize()
+        wide, tall = self.figure.get_size_inches() * 100
+        scale = min(1.0, (screen.width() - side - 40) / wide, (screen.height() - 90) / tall)
+        self.resize(round(wide * scale) + side + 24, round(tall * scale) + 50)
+
+    def side(self) -> QVBoxLayout:
+        """Two images with titles, and a text."""
+        column = QVBoxLayout()
+        self.pictures = [QLabel(), QLabel()]
+        self.text = QLabel("point at a dot")
+        self.text.setWordWrap(True)
+        for title, picture in zip(("test image", "reconstruction"), self.pictures, strict=True):
+            picture.setFixedSize(28 * ZOOM, 28 * ZOOM)
+            picture.setStyleSheet("background: white; border: 1px solid lightgrey")
+            column.addWidget(QLabel(title))
+            column.addWidget(picture)
+        self.text.setFixedWidth(28 * ZOOM)
+        column.addWidget(self.text)
+        column.addStretch()
+        return column
+
+    def content(self) -> bytes:
+        size = self.figure.get_size_inches().copy()  # the window's, which printing would change
+        try:
+            return plotting.picture(self.figure, self.path.suffix[1:])
+        finally:
+            self.figure.set_size_inches(size, forward=False)
+            self.canvas.draw_idle()
+
+    # --- the mouse --------------------------------------------------------------------------------
+
+    def point_at(self, event: Any) -> int | None:
+        """The meant point that the mouse is over, if any."""
+        panel = next((p for p in self.figure.panels if p.axes is event.inaxes), None)
+        if panel is None:
+            return None
+        places = panel.axes.transData.transform(panel.points)
+        distance = np.hypot(*(places - (event.x, event.y)).T)
+        distance[~self.meant] = np.inf
+        nearest = int(distance.argmin())
+        return nearest if distance[nearest] <= NEAR * self.canvas.device_pixel_ratio else None
+
+    def move(self, event: Any) -> None:
+        """The mouse moved: look at the point under it, or draw the rectangle that it drags."""
+        if self.pressed:
+            self.canvas.drawRectangle(self.dragged(event))
+            return
+        point = self.point_at(event)
+        if point is not None and point != self.shown:
+            self.shown = point
+            *images, text = self.look(point)
+            for label, image in zip(self.pictures, images, strict=True):
+                label.setPixmap(as_pixmap(image))
+            self.text.setText(text)
+
+    def press(self, event: Any) -> None:
+        """A button went down: on the legend it isolates a digit, in a panel a drag may begin."""
+        for digit, entry in self.figure.legend_entries.items():
+            if any(artist.contains(event)[0] for artist in entry):
+                self.isolate(None if digit == self.digit else digit)
+                return
+        if any(panel.axes is event.inaxes for panel in self.figure.panels):
+            self.pressed = event
+
+    def release(self, event: Any) -> None:
+        """A button went up: mark what was dragged over; a click beside all marks ends marking."""
+        if not self.pressed:
+            return
+        start, self.pressed = self.pressed, None
+        self.canvas.drawRectangle(None)
+        if max(abs(event.x - start.x), abs(event.y - start.y)) < 4:
+            self.isolate(None)
+            return
+        panel = next(p for p in self.figure.panels if p.axes is start.inaxes)
+        places = panel.axes.transData.transform(panel.points)
+        low = np.minimum((start.x, start.y), (event.x, event.y))
+        high = np.maximum((start.x, start.y), (event.x, event.y))
+        self.digit = None
+        self.mark(((places >= low) & (places <= high)).all(1))
+        self.statusBar().showMessage(f"{self.meant.sum()} points marked · click to end · {KEYS}")
+
+    def dragged(self, event: Any) -> tuple[float, float, float, float]:
+        """The rectangle between where a drag began and where the mouse is: x, y, width, height."""
+        height = self.canvas.get_width_height(physical=True)[1]  # matplotlib counts from below
+        return (
+            *(min(self.pressed.x, event.x), height - max(self.pressed.y, event.y)),
+            *(abs(event.x - self.pressed.x), abs(event.y - self.pressed.y)),
+        )
+
+    def next_digit(self) -> None:
+        """Isolate the digit after the one that is, and after 9 none."""
+        following = 0 if self.digit is None else self.digit + 1
+        self.isolate(following if following < 10 else None)
+
+    def isolate(self, digit: int | None) -> None:
+        """Mark one digit's points, or all."""
+        self.digit = digit
+        everything = np.ones(len(self.figure.digits), bool)
+        self.mark(everything if digit is None else self.figure.digits == digit)
+        message = HELP if digit is None else f"digit {digit} · click in a panel to end"
+        self.statusBar().showMessage(f"{message} · {KEYS}")
+
+    def mark(self, meant: np.ndarray) -> None:
+        """Draw these points in colour and the others faintly, in all panels."""
+        self.meant = meant
+        self.figure.emphasise(meant)
+        self.canvas.draw_idle()
+
+
+def as_pixmap(image: np.ndarray) -> QPixmap:
+    """An image [28, 28] in [0, 1] as dark ink on white paper, enlarged."""
+    pixels = np.ascontiguousarray((255 * (1 - image)).round().astype(np.uint8))
+    tall, wide = pixels.shape
+    picture = QImage(pixels.data, wide, tall, wide, QImage.Format_Grayscale8)
+    return QPixmap.fromImage(picture).scaled(wide * ZOOM, tall * ZOOM)
+
+
+@functools.cache  # kept for good: a window outliving it would abort the process
+def application() -> QApplication:
+    """Qt's one object for the process."""
+    return QApplication.instance() or QApplication(sys.argv[:1])
+
+
+def show_picture(png: bytes, title: str, path: Path) -> None:
+    """Show a picture until its window is closed; `s` saves it to a path."""
+    application()
+    run(PictureWindow(png, title, path))
+
+
+def show_animation(
+    frames: Sequence[np.ndarray], seconds: Sequence[float], title: str, path: Path, saved: bytes
+) -> None:
+    """Show a moving picture until its window is closed; `s` saves it to a path."""
+    application()
+    run(AnimationWindow(frames, seconds, title, path, saved))
+
+
+def show_figure(figure: plotting.Figure, look: Look | None, title: str, path: Path) -> None:
+    """Show a figure until its window is closed; `s` saves it to a path."""
+    application()
+    run(FigureWindow(figure, look, title, path))
+
+
+def run(window: Window) -> None:
+    """Show a window, and wait until it is closed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C in the terminal.
+        Exception: what an action of the window raised. Left to itself PyQt5 would abort.
+    """
+    app = application()
+    failures: list[BaseException] = []
+
+    def fail(_kind: type, error: BaseException, _trace: Any) -> None:
+        failures.append(error)
+        app.exit(1)
+
+    before = sys.excepthook
+    sys.excepthook = fail
+    handler = signal.signal(
+        signal.SIGINT, lambda *_: fail(KeyboardInterrupt, KeyboardInterrupt(), 0)
+    )
+    beat = QTimer()  # Qt waits in its own code: Python gets to its signals only when called
+    beat.timeout.connect(lambda: None)
+    beat.start(100)
+    try:
+        window.show()
+        app.exec_()
+    finally:
+        beat.stop()
+        signal.signal(signal.SIGINT, handler)
+        sys.excepthook = before
+    if failures:
+        raise failures[0]

@@ -1,0 +1,1 @@
+"""Networks, what they are made to follow, and how they are improved."""

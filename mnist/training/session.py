@@ -1,0 +1,281 @@
+"""A run directory: where a training run is kept, found again, and continued.
+
+    mnist4.ckpt/
+      config.json             what rebuilds the method, and what it was trained on: a copy
+      metrics.csv             a row per epoch: a copy
+      samples/epoch-001.png   pictures of test images and samples
+      checkpoints/
+        step-00000300/        one moment of the run (mnist/checkpoint.py): the newest few are kept
+      .lock                   held by the process that writes here
+
+A checkpoint stands alone: the copies beside it are for people, and are made anew from it. What is
+promised of all this, and how each promise is tested, is in docs/checkpoints.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import re
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mnist import files
+from mnist.errors import Problem, StorageFailed
+from mnist.files import Damaged
+from mnist.methods import Method
+from mnist.training.checkpoint import Checkpoint, Progress, contents
+
+STEP = re.compile(r"step-\d{8}")  # their names, which sort by the number of steps done
+
+
+class Session:
+    """The run in one directory.
+
+    Whoever writes to it holds its lock: `with Session(directory) as session: session.lock()`.
+
+    Args:
+        directory: the run's; it need not exist yet.
+        keep: how many checkpoints are kept.
+    """
+
+    def __init__(self, directory: str | os.PathLike, keep: int = 2):
+        self.directory = Path(directory)
+        self.checkpoints = self.directory / "checkpoints"
+        self.keep = keep
+        self.config: dict[str, Any] = {}  # what `save` puts beside the weights
+        self.lock_file: io.TextIOWrapper | None = None
+
+    # --- one writer -----------------------------------------------------------------------------
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.lock_file:
+            self.lock_file.close()
+
+    def lock(self) -> None:
+        """Keep other processes from writing to the directory, for as long as this one lives.
+
+        The kernel holds the lock for the process and drops it with it, however that ends; the
+        file's content only tells others who it is.
+
+        Raises:
+            Problem: another process holds it, which and where; or the directory is not writable.
+            StorageFailed: the directory is not writable, and holds a run.
+        """
+        if self.lock_file:
+            return
+        try:
+            file = open(self.directory / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read(200).strip() or "another process"
+            file.close()
+            raise Problem(
+                f"{self.directory} is in use by {holder}: wait for it, or name another --ckpt-dir"
+            ) from error
+        except OSError as error:
+            raise self.unwritable(error) from error
+        self.lock_file = file
+        with suppress(OSError):  # a full disk: others then see that it is held, but not by whom
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+
+    def check_ours(self) -> None:
+        """Make sure that the directory is still the one that was locked.
+
+        Raises:
+            StorageFailed: it was deleted or replaced.
+        """
+        try:
+            there = os.stat(self.directory / ".lock")
+        except OSError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self.lock_file.fileno())):
+            raise StorageFailed(
+                f"{self.directory} was deleted or replaced while this run went on: nothing is "
+                "written there any more"
+            )
+
+    # --- what is there --------------------------------------------------------------------------
+
+    def folders(self) -> list[Path]:
+        """The checkpoints' folders, oldest first, whole or not.
+
+        Raises:
+            StorageFailed: the directory cannot be read.
+        """
+        try:
+            return sorted(p for p in self.checkpoints.iterdir() if STEP.fullmatch(p.name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StorageFailed(f"cannot read {self.checkpoints} ({error.strerror})") from error
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint, or None where there is no run.
+
+        Raises:
+            StorageFailed: there is a run, and none of its checkpoints is whole.
+            Problem: another version wrote it.
+        """
+        damaged: dict[Path, str] = {}
+        for folder in reversed(self.folders()):
+            try:
+                return Checkpoint.read(folder, damaged)
+            except Damaged as error:
+                if not os.path.lexists(folder):
+                    return self.newest()  # its writer, who has newer ones, has just deleted it
+                self.refuse_format_1(folder)
+                damaged[folder] = str(error)
+        remains = [self.directory / "metrics.csv", *self.checkpoints.glob("step-*")]
+        if damaged or any(path.exists() for path in remains):
+            reasons = "; ".join(f"{path.name}: {why}" for path, why in damaged.items())
+            raise StorageFailed(
+                f"no checkpoint in {self.checkpoints} is whole ({reasons or 'there is none'}): "
+                "restore one from a copy, or name another --ckpt-dir"
+            )
+        return None
+
+    def refuse_format_1(self, folder: Path) -> None:
+        """Raise a Problem for a checkpoint of the time before there were manifests."""
+        if (folder / files.MANIFEST).exists():
+            return
+        try:
+            config = files.json_object("", files.read_file(self.directory / "config.json"))
+        except Damaged:
+            return
+        if config.get("format") == 1:
+            raise files.another_format(self.directory, 1, "mnist-style 0.1.0")
+
+    def require_newest(self) -> Checkpoint:
+        """The newest whole checkpoint.
+
+        Raises:
+            Problem: there is none.
+        """
+        newest = self.newest()
+        if newest is None:
+            raise Problem(
+                f"no trained run in {self.directory}: train one first, as with "
+                f"./mnist-aae.py --ckpt-dir {self.directory}"
+            )
+        return newest
+
+    # --- what is written ------------------------------------------------------------------------
+
+    def start(self, config: dict[str, Any], rows: list[dict[str, float]]) -> None:
+        """Make ready for saving a run of this configuration, and renew the copies for people.
+
+        Raises:
+            Problem: the directory cannot be written, or another process is writing to it, or has
+                begun a run there since we looked.
+            StorageFailed: it cannot be written, and holds a run.
+        """
+        self.config = config
+        try:
+            if self.lock_file:
+                self.check_ours()
+            else:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                files.flush(self.directory.parent)
+                self.lock()
+                if self.folders():
+                    raise Problem(f"another process has begun a run in {self.directory} meanwhile")
+            self.checkpoints.mkdir(exist_ok=True)
+            files.write_file(self.directory / "config.json", files.json_bytes(config))
+            self.write_metrics(rows)
+        except OSError as error:
+            raise self.unwritable(error) from error
+
+    def unwritable(self, error: OSError) -> Problem:
+        """What to say of a directory that nothing can be written to."""
+        kind = StorageFailed if self.folders() else Problem
+        return kind(
+            f"cannot write to {self.directory} ({error.strerror}): mend that, or name another "
+            "--ckpt-dir"
+        )
+
+    def save(self, method: Method, progress: Progress) -> Path:
+        """Write a checkpoint of this moment, and metrics.csv as it should be at this moment.
+
+        Raises:
+            StorageFailed: the disk refuses; earlier checkpoints are untouched.
+        """
+        target = self.checkpoints / f"step-{progress.steps:08d}"
+        self.check_ours()
+        try:
+            files.write_folder(target, contents(self.config, method, progress))
+            self.write_metrics(progress.rows)
+            for old in self.folders()[: -self.keep]:
+                files.discard(old)
+        except OSError as error:
+            raise StorageFailed(
+                f"cannot save to {target} ({error.strerror}): mend that and give the same command "
+                "again; what was saved before is whole"
+            ) from error
+        return target
+
+    def write_metrics(self, rows: list[dict[str, float]]) -> None:
+        """Make metrics.csv hold these rows: whole rows, one an epoch."""
+        path = self.directory / "metrics.csv"
+        if not rows:
+            path.unlink(missing_ok=True)
+            return
+        table = io.StringIO()
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(table, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        content = table.getvalue().encode()
+        if not path.exists() or path.read_bytes() != content:
+            files.write_file(path, content)
+
+    def set_aside(self, damaged: dict[Path, str]) -> None:
+        """Rename damaged checkpoints, so that others can be saved in their place.
+
+        Raises:
+            StorageFailed: the disk refuses.
+        """
+        try:
+            for folder in damaged:
+                aside = folder.with_name(folder.name + ".damaged")
+                files.discard(aside)
+                folder.rename(aside)
+        except OSError as error:
+            raise StorageFailed(f"cannot rename {folder} ({error.strerror})") from error
+
+    def archive(self, name: str) -> None:
+        """Move the run in this directory into a sub-directory, making room for another.
+
+        Stopped half-way it can be done again, for the checkpoints, which stand alone, go last.
+
+        Raises:
+            Problem: that sub-directory has a run already.
+            StorageFailed: the disk refuses.
+        """
+        target = Session(self.directory / name)
+        if target.folders():
+            raise Problem(
+                f"{self.directory} is to move to {target.directory}, where another run is: "
+                "name another --ckpt-dir, or move that one away"
+            )
+        try:
+            target.directory.mkdir(exist_ok=True)
+            for item in ("samples", "config.json", "metrics.csv", "checkpoints"):
+                if (self.directory / item).exists():
+                    (self.directory / item).rename(target.directory / item)
+            files.flush(target.directory)
+            files.flush(self.directory)
+        except OSError as error:
+            raise StorageFailed(
+                f"cannot move {self.directory} to {target.directory} ({error.strerror})"
+            ) from error
