@@ -15,6 +15,7 @@ import torch
 from mnist import data
 from mnist.commands import cli
 from mnist.data import mnist
+from mnist.data.bundled import MNIST_5K_SHA256
 from mnist.data.idx import pair
 from mnist.errors import Problem
 
@@ -193,7 +194,7 @@ def test_a_torchvision_that_does_not_import_is_named(folder, monkeypatch):
 
 def test_the_bundled_subset_is_always_the_same():
     dataset = data.load_dataset("mnist-5k")
-    assert dataset.sha256 == data.MNIST_5K_SHA256
+    assert dataset.sha256 == MNIST_5K_SHA256
     assert torch.bincount(dataset.train.labels).tolist() == [400] * 10
     assert torch.bincount(dataset.test.labels).tolist() == [100] * 10
     train = {image.numpy().tobytes() for image in dataset.train.images}

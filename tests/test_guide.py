@@ -18,6 +18,7 @@ from PIL import Image
 
 import mnist
 from mnist.commands import cli, guide, tools
+from mnist.commands.space import PURE
 from mnist.errors import Problem
 from mnist.networks.sharpness import sharpen
 
@@ -53,7 +54,9 @@ def test_a_digit_is_asked_for(here, tmp_path):
     way = pd.read_csv(run / "guide-path.csv")
     assert way["step"].tolist() == list(range(len(way)))
     assert f"after {len(way) - 1} steps" in first
-    assert way["p5"].iloc[-1] == way["p5"].max() >= 0.6
+    # It may have been higher on the way, where the code was still a mixture or the style unlikely.
+    assert way["p5"].iloc[-1] >= 0.6
+    assert way["code_5"].iloc[-1] >= PURE
     code = [f"code_{digit}" for digit in range(10)]
     chances = [f"p{digit}" for digit in range(10)]
     assert np.allclose(way[code].sum(axis=1), 1, atol=1e-5)

@@ -18,6 +18,7 @@ from mnist.commands.space import Space
 from mnist.commands.tools import write
 from mnist.data import CLASSES, Dataset, to_bytes
 from mnist.evaluation.metrics import Manifold
+from mnist.figures import sheets
 from mnist.figures.sheets import Section
 from mnist.latent.guidance import Descent
 from mnist.training.run import BATCH, Reader, Run
@@ -164,21 +165,21 @@ def print_survey(run: Run, second: Reader, rows: list[dict[str, Any]], count: in
 
 def survey_sheet(ends: list[dict[str, np.ndarray]]) -> bytes:
     """A PNG: of each digit the worst images by the second opinion, and beside them typical ones."""
-    sheets, captions = [], []
+    rows, captions = [], []
     for each in ends:
         order = each["second"].argsort()
         worst = order[:SHOWN]
         typical = order[len(order) // 2 :][: len(worst)]
         gap = np.zeros((1, *each["images"].shape[1:]))
         shown = [each["images"][worst] / 255, gap, each["images"][typical] / 255]
-        sheets.append(np.concatenate(shown))
+        rows.append(np.concatenate(shown))
         least, most = each["second"][worst[[0, -1]]]
         captions.append(f"{least:.2f} to {most:.2f}")
     title = (
         f"asked for each digit: the {len(worst)} that a second opinion believes least, worst first "
         "(its probabilities are at the right), and typical ones"
     )
-    return sheets.sheet([Section(title, np.stack(sheets), captions)])
+    return sheets.sheet([Section(title, np.stack(rows), captions)])
 
 
 def advance(bar: tqdm, arrived: int, before: int = 0) -> None:

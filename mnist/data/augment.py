@@ -19,7 +19,7 @@ SHIFT = 2  # pixels
 PIECES = 4  # to a side of an image that is cut up
 # Digits that are none when turned by a quarter, and in a mirror, where a 2 is a 5.
 QUARTERED, MIRRORED = (2, 3, 4, 5, 6, 7, 9), (3, 6, 7, 9)
-STROKES = 4  # of a scribble, at most
+STROKES, LINES = 4, 6  # of a scribble and of a sign, at most
 
 
 # --- still the same digit ------------------------------------------------------------------------
@@ -164,27 +164,50 @@ def turned(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
 def scribbled(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     """Two to four strokes of a pen anywhere: cubic Bézier curves between random points."""
     images = batch.images[draw(batch, count, generator)]
-    height, width = images.shape[2:]
     spread = uniform(images, 0.15, 0.32, generator)
     corners = torch.randn(count, STROKES, 4, 2, generator=generator).to(images.device)
     corners = (0.5 + spread * corners).clamp(0.05, 0.95)
     t = torch.linspace(0, 1, 40, device=images.device).unsqueeze(1)
     weights = torch.cat([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], 1)
-    points = torch.einsum("pk,nskd->nspd", weights, corners) * (height - 1)
-    drawn = 2 + draw_numbers(STROKES - 1, count, generator).to(images.device).unsqueeze(1)
-    unused = torch.arange(STROKES, device=images.device) >= drawn
-    points[unused] = -height  # out of sight
-    y, x = torch.meshgrid(
-        *(
-            torch.arange(side, device=images.device, dtype=torch.float32)
-            for side in (height, width)
-        ),
-        indexing="ij",
+    curves = torch.einsum("pk,nskd->nspd", weights, corners)
+    drawn = 2 + draw_numbers(STROKES - 1, count, generator)
+    softness, radius = (uniform(images, *ends, generator) for ends in ((3, 6), (0.8, 2)))
+    return strokes(images, curves, drawn, softness, radius)
+
+
+def lettered(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
+    """Signs such as letters: three to six straight or bent strokes between places of a 3×3 grid.
+
+    Each begins where the pen has been before. Some of them are a 7 or a 4; most are none.
+    """
+    images = batch.images[draw(batch, count, generator)]
+    places = torch.cartesian_prod(*[torch.arange(-1.0, 2.0)] * 2)  # [9, 2]
+    places = places + 0.15 * torch.randn(count, len(places), 2, generator=generator)
+    extent = torch.cat(
+        [uniform(images, *ends, generator) for ends in ((0.28, 0.4), (0.18, 0.4))], -1
     )
-    pixels = torch.stack([y, x], -1).reshape(1, -1, 2).expand(count, -1, -1)
-    distance = torch.cdist(pixels, points.flatten(1, 2)).amin(2).view(images.shape)
-    edge, radius = (uniform(images, *ends, generator) for ends in ((3, 6), (0.8, 2)))
-    return torch.sigmoid(edge * (radius - distance))
+    places = 0.5 + extent[:, 0].cpu() * places
+    visited = [draw_numbers(9, count, generator)]
+    ends = []
+    for _ in range(LINES):
+        place = draw_numbers(len(visited), count, generator).unsqueeze(1)
+        start = torch.stack(visited, 1).gather(1, place)[:, 0]
+        visited.append((start + 1 + draw_numbers(8, count, generator)) % 9)  # another place
+        ends.append(torch.stack([start, visited[-1]], 1))
+    first, last = (
+        places.gather(1, index.unsqueeze(2).expand(-1, -1, 2)).unsqueeze(2)
+        for index in torch.stack(ends, 1).unbind(2)
+    )  # [B, LINES, 1, 2] each
+    along = last - first
+    across = torch.stack([-along[..., 1], along[..., 0]], -1)
+    bend = 0.5 * torch.randn(count, LINES, 1, 1, generator=generator)
+    bent = torch.rand(count, LINES, 1, 1, generator=generator) < 0.4
+    middle = (first + last) / 2 + bend * bent * across
+    t = torch.linspace(0, 1, 24).unsqueeze(1)
+    curves = (1 - t) ** 2 * first + 2 * t * (1 - t) * middle + t**2 * last  # quadratic Béziers
+    drawn = 3 + draw_numbers(LINES - 2, count, generator)
+    softness, radius = (uniform(images, *ends, generator) for ends in ((2, 6), (0.6, 1.8)))
+    return strokes(images, curves, drawn, softness, radius)
 
 
 def recombined(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
@@ -201,7 +224,7 @@ KINDS: dict[str, Callable[[Batch, int, torch.Generator], Tensor]] = {
     kind.__name__: kind
     for kind in (
         *(mixed, blurred, erased, scrambled, noise),
-        *(warped, turned, scribbled, recombined),
+        *(warped, turned, scribbled, lettered, recombined),
     )
 }
 
@@ -272,6 +295,29 @@ def cut_and_shuffled(images: Tensor, generator: torch.Generator) -> Tensor:
     pieces = pieces[torch.arange(count, device=images.device).unsqueeze(1), order]
     rows = pieces.view(count, PIECES, PIECES, tall, wide).transpose(2, 3)
     return rows.reshape(count, 1, PIECES * tall, PIECES * wide)
+
+
+def strokes(
+    images: Tensor, curves: Tensor, drawn: Tensor, softness: Tensor, radius: Tensor
+) -> Tensor:
+    """What a pen leaves that follows curves: an image of the size of each of `images`.
+
+    Args:
+        images: [B, 1, H, W].
+        curves: points on them, (y, x) in [0, 1] across the image: [B, S, P, 2].
+        drawn: how many of the curves of each are, int64 [B].
+        softness, radius: of the pen's edge and of the pen, [B, 1, 1, 1], the latter in pixels.
+    """
+    height, width = images.shape[2:]
+    points = curves.to(images.device) * (height - 1)
+    unused = torch.arange(curves.shape[1]) >= drawn.unsqueeze(1)
+    points[unused.to(images.device)] = -height  # out of sight
+    rows, columns = (
+        torch.arange(side, device=images.device, dtype=torch.float32) for side in (height, width)
+    )
+    pixels = torch.cartesian_prod(rows, columns).expand(len(images), -1, -1)
+    distance = torch.cdist(pixels, points.flatten(1, 2)).amin(2).view(images.shape)
+    return torch.sigmoid(softness * (radius - distance))
 
 
 def piece(batch: Batch, count: int, generator: torch.Generator) -> Tensor:

@@ -83,6 +83,6 @@ class DataSpec:
             return int(text)
         shown = self.class_names if self.classes <= 12 else (*self.class_names[:11], "...")
         raise Problem(
-            f"there is no {self.class_word} {text!r}: it is one of {', '.join(shown)}, or its index "
-            f"from 0 to {self.classes - 1}"
+            f"there is no {self.class_word} {text!r}: it is one of "
+            f"{', '.join(shown)}, or its index from 0 to {self.classes - 1}"
         )

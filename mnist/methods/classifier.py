@@ -18,8 +18,8 @@ from mnist.networks.layers import seeded
 from mnist.networks.player import Player
 
 # Of each batch's size: images that are no digit added to it, and digits in it that are redrawn.
-OUTLIERS, REDRAWN = 0.15, 0.1
-RARER = 2.0  # how much rarer what is no digit is taken to be than it is in these batches
+OUTLIERS, REDRAWN = 0.18, 0.1
+RARER = 1.5  # how much rarer what is no digit is taken to be than it is in these batches
 
 
 class Classification(Method):
