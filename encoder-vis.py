@@ -9,7 +9,7 @@ example: ./encoder-vis.py --feature-size 4
          ./encoder-vis.py --manifold --digit 3
 """
 
-from mnist.commands.cli import Parser, main, numbers, tool_parser, whole_number, whole_numbers
+from mnist.commands.arguments import Parser, main, numbers, tool_parser, whole_number, whole_numbers
 
 
 def parser() -> Parser:
@@ -25,7 +25,7 @@ def parser() -> Parser:
     add("--space", "what PCA and t-SNE see of an image", choices=["style", "pixels"])
     add("--csv", "write image number, digit and style there too", metavar="FILE")
     add("--manifold", "decoded styles instead: a map, or a line per dimension", action="store_true")
-    add("--digit", "which digit --manifold writes, instead of all", type=int, choices=range(10))
+    add("--digit", "which digit --manifold writes, instead of all", metavar="D")
     add("--style", "the style that --manifold's lines cross", type=numbers, metavar="NUMBERS")
     return parser
 

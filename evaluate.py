@@ -9,7 +9,13 @@ example: ./evaluate.py
          ./evaluate.py --quick
 """
 
-from mnist.commands.cli import EVALUATE_DEFAULTS, TRAINING_EXIT_CODES, Parser, main, tool_parser
+from mnist.commands.arguments import (
+    EVALUATE_DEFAULTS,
+    TRAINING_EXIT_CODES,
+    Parser,
+    main,
+    tool_parser,
+)
 
 
 def parser() -> Parser:

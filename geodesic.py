@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The shortest way between two styles, measured by the images on it, beside the straight one.
+"""The geodesic between two styles, measured by the images on it, beside the straight one.
 
-A straight line in the style space is not the shortest way in image space. Along the shortest one
+A straight line in the style space is not the shortest path in image space. Along the shortest one
 images change evenly, and no more than they must.
 
 example: ./geodesic.py --feature-size 8 --digit 5
@@ -9,7 +9,7 @@ example: ./geodesic.py --feature-size 8 --digit 5
          ./geodesic.py --monte-carlo 200
 """
 
-from mnist.commands.cli import (
+from mnist.commands.arguments import (
     GEODESIC_DEFAULTS,
     TRAINING_EXIT_CODES,
     Parser,
@@ -28,11 +28,11 @@ def parser() -> Parser:
     # It may train a classifier first, and then ends as training does.
     parser = tool_parser(__doc__, output, GEODESIC_DEFAULTS, TRAINING_EXIT_CODES)
     add = parser.flag
-    add("--digit", "which is written on the way", type=int, choices=range(10), metavar="D")
+    add("--digit", "which is written along the path", metavar="D")
     add("--from-test", "between two test images", type=whole_number(0), nargs=2, metavar=("I", "J"))
     add(
         "--between",
-        "from one corner to another: all numbers of the style A, then B, in standard deviations",
+        "from one corner to another: all coordinates A, then B, in standard deviations",
         type=any_number,
         nargs=2,
         metavar=("A", "B"),
@@ -43,7 +43,7 @@ def parser() -> Parser:
         choices=["pixels", "features"],
     )
     add("--classifier", "whose features; the usual is trained first", metavar="DIR")
-    add("--solver", "how shortest ways are sought", choices=["gauss-newton", "adam"])
+    add("--solver", "how geodesics are computed", choices=["gauss-newton", "adam"])
     add("--monte-carlo", "so many pairs: a table, a histogram", type=whole_number(2), metavar="N")
     add(
         "--pairs",

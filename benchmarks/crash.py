@@ -42,14 +42,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from faults import with_fault  # noqa: E402
 
 from mnist import files  # noqa: E402
-from mnist.commands.cli import CLASSIFIER_DEFAULTS, DEFAULTS  # noqa: E402
-from mnist.data import Dataset, Digits, load_dataset  # noqa: E402
-from mnist.errors import Interrupted, Problem, StorageFailed  # noqa: E402
+from mnist.data import Dataset, Split, load_dataset  # noqa: E402
+from mnist.data.mnist import MNIST  # noqa: E402
+from mnist.errors import Interrupted, StorageFailed, UserError  # noqa: E402
 from mnist.methods import METHODS, Method  # noqa: E402
 from mnist.training.checkpoint import CONTENTS, Progress, contents  # noqa: E402
 from mnist.training.environment import choose_precision  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
+from mnist.training.plan import BATCH_SIZE  # noqa: E402
 from mnist.training.session import Session  # noqa: E402
 
 MODEL = {"feature_size": 2, "labels": True, "prior_std": 1.0, "lr": 1e-3, "seed": 0, "hidden": [2]}
@@ -66,16 +67,16 @@ def noise() -> Dataset:
     """60 + 20 images of nothing."""
     generator = torch.Generator().manual_seed(0)
 
-    def digits(count: int) -> Digits:
+    def digits(count: int) -> Split:
         images = torch.randint(0, 256, (count, 28, 28), generator=generator, dtype=torch.uint8)
-        return Digits(images, torch.arange(count) % 10)
+        return Split(images, torch.arange(count) % 10)
 
-    return Dataset("noise", digits(60), digits(20), "crash.py")
+    return Dataset("noise", MNIST, digits(60), digits(20), "crash.py")
 
 
 def small(name: str) -> Method:
     """A method with next to no weights."""
-    return METHODS[name](**SMALL[name])
+    return METHODS[name](MNIST, **SMALL[name])
 
 
 def run(directory: Path, name: str, dataset: Dataset, tell: Callable[[Path], None], **options):
@@ -99,7 +100,7 @@ def run(directory: Path, name: str, dataset: Dataset, tell: Callable[[Path], Non
             return path
 
         session.save = save_and_tell
-        report = Report({}, method.headline, quiet=True)
+        report = Report(method.headline, quiet=True)
         settings_ = {"epochs": 8, "batch_size": 5, "seed": 0, "log_every": 100, "report": report}
         train(method, dataset, session, progress, **settings_ | options)
 
@@ -219,7 +220,7 @@ def faults(folder: Path) -> Iterator[str]:
         with Session(directory) as session:
             session.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
             for progress.step in (1, 2):
-                progress.history.append(torch.zeros(2))
+                progress.history.append({"a": torch.zeros(()), "b": torch.zeros(())})
                 session.save(method, progress)
             progress.finish_epoch(3, train={"mse": 0.5}, test={"mse": 0.5})
             pristine = folder / "pristine"
@@ -349,7 +350,7 @@ def hostile(folder: Path, count: int) -> Iterator[str]:
             checkpoint = Session(folder / "run").newest()
             checkpoint.restore(checkpoint.build())
             seen["accepted"] += 1
-        except Problem:
+        except UserError:
             seen["refused"] += 1
         slowest = max(slowest, time.perf_counter() - began)
 
@@ -442,7 +443,7 @@ def pickles(folder: Path) -> Iterator[str]:
                 files.write_folder(newest, whole | {name: trap})
             else:
                 (newest / name).write_bytes(trap)
-            with contextlib.suppress(Problem):
+            with contextlib.suppress(UserError):
                 run(directory, "aae", noise(), lambda _: None)
             assert not (folder / "sprung").exists()
             count += 1
@@ -469,9 +470,7 @@ def stops(folder: Path) -> Iterator[str]:
     precision = {"precision": choose_precision("auto", torch.device("cpu"))}
 
     def build(name: str) -> Method:
-        return METHODS[name](
-            **{key: CLASSIFIER_DEFAULTS[key] for key in METHODS[name].flags} | precision
-        )
+        return METHODS[name](MNIST, **precision)
 
     def go(directory: Path, name: str, stop: int | None) -> None:
         with Session(directory) as session:
@@ -491,7 +490,7 @@ def stops(folder: Path) -> Iterator[str]:
                 return step(*arguments)
 
             method.step = counted
-            report = Report({}, method.headline, quiet=True)
+            report = Report(method.headline, quiet=True)
             train(method, dataset, session, progress, report=report, **options)
 
     for name in METHODS:
@@ -520,9 +519,8 @@ def cost(folder: Path) -> Iterator[str]:
         yield "saving, of an epoch's time | 0 | not measured: $MNIST_DATA_DIR is not set"
         return
     dataset, epochs = load_dataset("mnist"), 6
-    model = {key: DEFAULTS[key] for key in ("feature_size", "labels", "prior_std", "lr", "seed")}
     precision = choose_precision("auto", torch.device("cpu"))
-    method = METHODS["aae"](**model, precision=precision)
+    method = METHODS["aae"](MNIST, precision=precision)
     saves, ends = [], []
     with Session(folder / "run") as session:
         session.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
@@ -536,8 +534,8 @@ def cost(folder: Path) -> Iterator[str]:
             return path
 
         session.save = timed
-        report = Report({}, method.headline, quiet=True)
-        options = {"epochs": epochs, "batch_size": DEFAULTS["batch_size"], "seed": 0}
+        report = Report(method.headline, quiet=True)
+        options = {"epochs": epochs, "batch_size": BATCH_SIZE, "seed": 0}
         train(method, dataset, session, Progress(), report=report, log_every=100, **options)
     epoch = [b - a for a, b in itertools.pairwise(ends)]
     share = [s / e for s, e in zip(saves[1:], epoch, strict=True)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast shortest ways are found and how near to the shortest, beside other ways to find them.
+"""How fast geodesics are found and how near to the shortest, beside other ways to find them.
 
 Random pairs of styles, written as one digit. "Too long" is by how much a curve is longer than the
 shortest one that any of them found, a slow and fine run of the default's solver among them. With
@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
 from mnist.commands.geodesic import decoder_of  # noqa: E402
-from mnist.data import CLASSES, load_dataset  # noqa: E402
+from mnist.data import load_dataset  # noqa: E402
 from mnist.latent import geodesics  # noqa: E402
 from mnist.latent.curves import Spline  # noqa: E402
 from mnist.latent.manifold import Decode, flat, length  # noqa: E402
@@ -109,7 +109,7 @@ def published_curve(decode: Decode, start: Tensor, end: Tensor, schedule: Schedu
 
 
 EXPLAIN = """\
-## Shorter ways
+## Geodesics
 
 By `python benchmarks/geodesics.py --ckpt-dir mnist8.ckpt --runs ...` on {machine}: {pairs} pairs of
 styles of a {digit}, in an AAE of this project with default settings. *Too long* is by how much a
@@ -189,7 +189,7 @@ def shortenings(run: Run, pairs: int) -> tuple[Tensor, Tensor]:
     As many pairs of each digit; the same test images whatever the run.
     """
     test, found = load_dataset("mnist").test, ([], [])
-    for digit in range(CLASSES):
+    for digit in range(run.spec.classes):
         generator = torch.Generator().manual_seed(digit)
         there = torch.nonzero(test.labels == digit)[:, 0]
         chosen = there[torch.randperm(len(there), generator=generator)[: 2 * pairs]]

@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
-from mnist.training.run import Reader  # noqa: E402
+from mnist.training.run import Run  # noqa: E402
 
 RUN = ROOT / ".cache" / "judge.ckpt"
 LEAST_ACCURACY = 0.994  # on the real test images, or it is no judge
 
 
 @functools.cache
-def judge() -> tuple[Reader, float]:
+def judge() -> tuple[Run, float]:
     """A classifier trained on the full MNIST, and its accuracy on the real test images.
 
     Raises:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
-from mnist.data import CLASSES, Digits, load_same_dataset  # noqa: E402
+from mnist.data import Split, load_same_dataset  # noqa: E402
 from mnist.data.augment import KINDS  # noqa: E402
 from mnist.data.idx import parse_idx, read_bytes  # noqa: E402
 from mnist.data.scan import in_a_box, in_the_middle  # noqa: E402
@@ -59,15 +59,15 @@ def main() -> None:
         print(f"| {name} (unseen) | {len(each):,} | {refused(reader.read(each)):.2%} refused |")
 
 
-def refused(answers: Tensor) -> float:
+def refused(answers: Tensor, none: int = 10) -> float:
     """Share of answers [B] that name no digit."""
-    return (answers == CLASSES).double().mean().item()
+    return (answers == none).double().mean().item()
 
 
 def images(path: Path) -> Tensor:
     """The images of an IDX file, [B, 1, 28, 28] in [0, 1]."""
     pixels = torch.from_numpy(parse_idx(read_bytes(path), 3, path).copy())
-    return Digits(pixels, torch.zeros(len(pixels), dtype=torch.int64)).batch(slice(None)).images
+    return Split(pixels, torch.zeros(len(pixels), dtype=torch.int64)).batch(slice(None)).images
 
 
 def letters() -> Tensor:

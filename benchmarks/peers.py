@@ -39,16 +39,22 @@ from pythae import models, trainers  # noqa: E402
 from pythae.data.datasets import BaseDataset  # noqa: E402
 
 import mnist  # noqa: E402
-from mnist.commands.cli import DEFAULTS  # noqa: E402
 from mnist.commands.evaluate import subject_of  # noqa: E402
-from mnist.commands.launch import train_run  # noqa: E402
-from mnist.data import Dataset, load_dataset  # noqa: E402
+from mnist.data import (  # noqa: E402
+    Dataset,
+    DataSpec,
+    load_dataset,
+)
+from mnist.data.mnist import MNIST  # noqa: E402
 from mnist.evaluation.measure import Subject, measure  # noqa: E402
+from mnist.methods import METHODS  # noqa: E402
 from mnist.methods.base import Method  # noqa: E402
-from mnist.networks.layers import mlp, seeded  # noqa: E402
+from mnist.networks.layers import mlp  # noqa: E402
 from mnist.networks.player import Player  # noqa: E402
 from mnist.networks.prior import Gaussian  # noqa: E402
+from mnist.networks.random import seeded  # noqa: E402
 from mnist.networks.sharpness import fit_sharpness, sharpen  # noqa: E402
+from mnist.options import Count, Positive  # noqa: E402
 from mnist.training.checkpoint import Progress  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
@@ -77,8 +83,7 @@ def ours(method: str, **flags) -> Callable[[int, int, int, Path], Subject]:
     def train(size: int, seed: int, epochs: int, folder: Path) -> Subject:
         directory = folder / "run.ckpt"
         given = {"dataset": "mnist", "feature_size": size, "seed": seed, "epochs": epochs}
-        train_run(method, given | flags | {"ckpt_dir": str(directory), "quiet": True}, DEFAULTS)
-        return subject_of(mnist.load(directory))
+        return subject_of(mnist.train(method, ckpt_dir=directory, **given | flags))
 
     return train
 
@@ -149,7 +154,9 @@ def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subj
 
     with torch.no_grad():
         k = fit_sharpness(logits(encode(images, images)), images).item()
-    return Subject(encode, decode, lambda z, _: sharpen(logits(z), k), Gaussian(size), labels=False)
+    return Subject(
+        *(MNIST, encode, decode, lambda z, _: sharpen(logits(z), k)), prior=Gaussian(size)
+    )
 
 
 US = Contestant("this project's AAE", ours("aae"))
@@ -173,21 +180,19 @@ class SameNetworks(Method):
     function here, which is the same number computed safely.
     """
 
-    flags = Method.flags
-    wording = {"mse": ("AutoEncoder", "mse")}  # noqa: RUF012
-    headline, pictured, name = "mse", "nothing", "same"
+    headline, name = "mse", "same"
 
-    def __init__(self, size: int, **common):
-        super().__init__(**common)
-        with seeded(self.config["seed"]):
-            self.encoder = mlp([784, 512, 2 * size])
-            self.decoder = mlp([size, 512, 784])
+    def __init__(self, spec: DataSpec, *, size: Count, lr: Positive, **common):
+        super().__init__(spec, lr=lr, **common)
+        with self.seeded("networks"):
+            self.encoder = mlp([spec.pixels, 512, 2 * size])
+            self.decoder = mlp([size, 512, spec.pixels])
             self.discriminator = mlp([size, 256, 1])
         self.size = size
-        self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=self.config["lr"])
-        self.players["discriminator"] = Player(self.discriminator, lr=self.config["lr"])
+        self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
+        self.players["discriminator"] = Player(self.discriminator, lr=lr)
 
-    def step(self, batch, progress):
+    def step(self, batch, step):
         pixels = batch.images.flatten(1)
         with self.autocast():
             mean, log_variance = self.encoder(pixels).float().chunk(2, 1)
@@ -199,17 +204,14 @@ class SameNetworks(Method):
             judged = self.discriminator(torch.cat([prior, style.detach()])).float()
             from_prior, from_images = judged.split(len(style))
             apart = F.softplus(-from_prior).mean() + F.softplus(from_images).mean()
-        self.players["autoencoder"].update(0.5 * passing + 0.5 * 784 * squared)
+        self.players["autoencoder"].update(0.5 * passing + 0.5 * self.spec.pixels * squared)
         self.players["discriminator"].update(apart)
         return {"mse": squared.detach(), "passing": passing.detach(), "apart": apart.detach()}
 
-    def validate(self, digits):
-        pixels = digits.batch(slice(None)).images.flatten(1)
+    def validate(self, batch, style):
+        pixels = batch.images.flatten(1)
         rebuilt = self.decoder(self.encoder(pixels)[:, : self.size]).sigmoid()
-        return {"mse": F.mse_loss(rebuilt, pixels).item()}
-
-    def picture(self, digits):
-        return b""
+        return {"mse": F.mse_loss(rebuilt, pixels)}
 
     def summary(self):
         return "pythae's networks"
@@ -217,7 +219,9 @@ class SameNetworks(Method):
 
 def seconds_by_us(size: int, epochs: int, precision: str, dataset: Dataset) -> float:
     """Seconds an epoch of pythae's AAE in this project's loop, with all that it writes."""
-    method = SameNetworks(size, lr=PEER_LR["Adversarial_AE"], seed=0, precision=precision)
+    method = SameNetworks(
+        dataset.spec, size=size, lr=PEER_LR["Adversarial_AE"], precision=precision
+    )
     with tempfile.TemporaryDirectory() as folder, Session(folder) as session:
         session.start({}, [])
         began = time.perf_counter()
@@ -230,7 +234,7 @@ def seconds_by_us(size: int, epochs: int, precision: str, dataset: Dataset) -> f
             batch_size=PEER_BATCH,
             seed=0,
             log_every=100,
-            report=Report(method.wording, method.headline, quiet=True),
+            report=Report(method.headline, quiet=True),
         )
         return (time.perf_counter() - began) / epochs
 
@@ -356,7 +360,7 @@ mean ± standard deviation over the seeds. All are given the time that this proj
 the 30 epochs of its defaults, by a trial of how many epochs that is; it says nothing of how good
 they would become in more.
 
-This project's AAE and SAE are told the digit, as their scripts do by default, which helps them in
+This project's AAE and SAE are conditional on the digit, as by default, which helps them in
 every column. pythae's models know nothing of digits, and cannot be asked for one: no agreement, no
 CAS. They have their own networks (784-512-N and back), losses, trainer and batches of
 {PEER_BATCH}. Their learning rates are those with the lowest test MSE in trials of five epochs
@@ -404,7 +408,7 @@ def main() -> None:
 
     found: dict[int, dict[str, list[dict]]] = {}
     for size in sorted({*arguments.alone, *arguments.feature_sizes}):
-        found[size] = {US.name: of_seeds(US, size, DEFAULTS["epochs"]["mnist"])}
+        found[size] = {US.name: of_seeds(US, size, METHODS["aae"].epochs[0])}
         for contestant in PEERS if size in arguments.feature_sizes else ():
             found[size][contestant.name] = within_our_time(contestant, size)
     for size in found.keys() & set(arguments.others):
@@ -417,7 +421,7 @@ def main() -> None:
     head += "\n|" + "---|" * (len(COLUMNS) + 1)
     for size, by_name in found.items():
         rows = (row(name, numbers) for name, numbers in by_name.items())
-        print(f"## {size} numbers in a style", "", head, *rows, "", sep="\n")
+        print(f"## {size} latent dimensions", "", head, *rows, "", sep="\n")
     print(f"## The same networks in both loops\n\n{EXPLAIN_SAME}\n")
     print(same_networks(8, arguments.repeats, dataset))
 

@@ -24,15 +24,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
-from mnist.commands.cli import DEFAULTS  # noqa: E402
-from mnist.data import CLASSES, Dataset, load_dataset  # noqa: E402
+from mnist.data import Dataset, load_dataset  # noqa: E402
 from mnist.evaluation import metrics  # noqa: E402
 from mnist.evaluation.measure import decoded, encode, share_read  # noqa: E402
 from mnist.methods import METHODS  # noqa: E402
+from mnist.networks.prior import ks_distance  # noqa: E402
+from mnist.options import configuration  # noqa: E402
+from mnist.training.plan import BATCH_SIZE  # noqa: E402
 from mnist.training.run import Run  # noqa: E402
 
 DECODINGS = 10_000
-BATCH = DEFAULTS["batch_size"]
 COLUMNS = {  # in a run's numbers -> in the table
     "mse": ("test MSE", ".4f"),
     "ks_test": ("worst KS, test", ".3f"),
@@ -52,11 +53,11 @@ def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
     rebuilt = run.decode(test, images.labels)
     std = test.std(0) / run.prior.std
     drawn = run.prior.sample(DECODINGS, torch.Generator().manual_seed(0))
-    digits = torch.arange(DECODINGS) % CLASSES
+    digits = torch.arange(DECODINGS) % dataset.spec.classes
     return {
         "mse": torch.nn.functional.mse_loss(rebuilt, images.images).item(),
-        "ks_test": metrics.ks_distance(test, run.prior.cdf).max().item(),
-        "ks_train": metrics.ks_distance(train, run.prior.cdf).max().item(),
+        "ks_test": ks_distance(test, run.prior.cdf).max().item(),
+        "ks_train": ks_distance(train, run.prior.cdf).max().item(),
         "std_least": std.min().item(),
         "std_most": std.max().item(),
         "leakage": metrics.probe_accuracy(
@@ -77,9 +78,10 @@ def numbers(size: int, seed: int, runs: Path, dataset: Dataset) -> dict[str, flo
         print(f"training size {size}, seed {seed} ...", file=sys.stderr, flush=True)
         subprocess.run([*script, *map(str, flags)], check=True, stdout=sys.stderr)
     run = mnist.load(directory)
-    flags = METHODS["aae"].flags
-    default = METHODS["aae"](**{key: run.config["model"][key] for key in flags}).config
-    if run.config["model"] != default or run.config["training"]["batch_size"] != BATCH:
+    model, training = run.config["model"], run.config["training"]
+    given = {key: model[key] for key in ("feature_size", "seed", "precision")}
+    default = configuration(METHODS["aae"], given)
+    if model != default or training["batch_size"] != BATCH_SIZE:
         sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
     if not kept.exists():
         kept.write_text(json.dumps(evaluate(run, dataset)) + "\n")

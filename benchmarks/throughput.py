@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,14 +28,14 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mnist.commands.cli import DEFAULTS  # noqa: E402
-from mnist.data import Digits, epoch_order, load_dataset  # noqa: E402
-from mnist.methods import METHODS  # noqa: E402
+from mnist.data import Dataset, DataSpec, Split, load_dataset  # noqa: E402
+from mnist.methods import METHODS, Method, Step  # noqa: E402
+from mnist.training.checkpoint import Progress  # noqa: E402
 from mnist.training.environment import choose_precision  # noqa: E402
-
-BATCH = DEFAULTS["batch_size"]
-MODEL = {key: DEFAULTS[key] for key in ("feature_size", "labels", "prior_std", "lr", "seed")}
-WARM_UP = 30  # steps
+from mnist.training.log import Report  # noqa: E402
+from mnist.training.loop import train  # noqa: E402
+from mnist.training.plan import BATCH_SIZE as BATCH  # noqa: E402
+from mnist.training.session import Session  # noqa: E402
 
 
 def seconds(action, repeats: int) -> list[float]:
@@ -54,23 +55,32 @@ def matmul_gflops(dtype: torch.dtype, size: int = 2048) -> float:
     return 2 * size**3 / statistics.median(seconds(lambda: a @ b, 15)) / 1e9
 
 
-def ours(train: Digits, precision: str) -> float:
-    """Seconds of one epoch of this project's AAE, after a warm-up."""
-    method = METHODS["aae"](**MODEL, precision=precision)
-    steps = len(train) // BATCH
-    order = epoch_order(len(train), 0, 0)
-    for step in range(-WARM_UP, steps):
-        if step == 0:
-            began = time.perf_counter()
-        batch = train.batch(order[step % steps * BATCH :][:BATCH])
-        method.step(batch, 0.5)
-    return time.perf_counter() - began
+def ours(dataset: Dataset, precision: str) -> float:
+    """Seconds of the second of two epochs of ./mnist-aae.py's loop: with its reports, validation,
+    picture, checks and checkpoint."""
+    method = METHODS["aae"](dataset.spec, precision=precision)
+    ends: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, Session(folder) as session:
+        session.start({"method": method.name, "model": method.config, "training": {}}, [])
+        train(
+            method,
+            dataset,
+            session,
+            Progress(),
+            epochs=2,
+            batch_size=BATCH,
+            seed=0,
+            log_every=100,
+            report=Report(method.headline, quiet=True),
+            tell=lambda row: ends.append(time.perf_counter()),
+        )
+    return ends[1] - ends[0]
 
 
 class StandIn(torch.utils.data.Dataset):
     """What torchvision's MNIST with ToTensor does for an item, where torchvision cannot import."""
 
-    def __init__(self, digits: Digits):
+    def __init__(self, digits: Split):
         self.images, self.labels = digits.images, digits.labels
 
     def __len__(self):
@@ -83,7 +93,7 @@ class StandIn(torch.utils.data.Dataset):
         return tensor.to(dtype=torch.get_default_dtype()).div(255), int(self.labels[index])
 
 
-def standard_dataset(digits: Digits) -> tuple[torch.utils.data.Dataset, str]:
+def standard_dataset(digits: Split) -> tuple[torch.utils.data.Dataset, str]:
     """torchvision's MNIST class around the images that are in memory already."""
     try:
         from torchvision.datasets import MNIST
@@ -96,19 +106,21 @@ def standard_dataset(digits: Digits) -> tuple[torch.utils.data.Dataset, str]:
     return dataset, "torchvision's MNIST"
 
 
-def standard(digits: Digits, workers: int) -> float:
-    """Seconds of one epoch of the standard loop over the same networks, after a warm-up."""
-    method = METHODS["aae"](**MODEL)
+def standard(data: Dataset, workers: int) -> float:
+    """Seconds of the second of two epochs of the standard loop over the same networks, with a
+    validation and a checkpoint by torch.save."""
+    method: Method = METHODS["aae"](data.spec)
     encoder, decoder, discriminator = method.encoder, method.decoder, method.discriminator
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
-    dataset, _ = standard_dataset(digits)
-    loader = DataLoader(dataset, batch_size=BATCH, shuffle=True, num_workers=workers)
+    loaders = [
+        DataLoader(standard_dataset(split)[0], BATCH, shuffle=shuffle, num_workers=workers)
+        for split, shuffle in ((data.train, True), (data.test, False))
+    ]
 
-    def epoch(limit: int) -> None:
-        for step, (images, labels) in enumerate(loader):
-            if step == limit:
-                return
+    def epoch() -> None:
+        encoder.train()
+        for images, labels in loaders[0]:
             style = encoder(images, labels)
             optimizer.zero_grad()
             logits = decoder(style, labels)
@@ -125,19 +137,29 @@ def standard(digits: Digits, workers: int) -> float:
             loss.backward()
             optimizer_d.step()
             reconstruction.item(), fooling.item(), loss.item()
+        encoder.eval()
+        with torch.no_grad():
+            for images, labels in loaders[1]:
+                rebuilt = decoder(encoder(images, labels), labels).sigmoid()
+                F.mse_loss(rebuilt, images).item()
+        with tempfile.TemporaryDirectory() as folder:
+            state = [method.state_dict(), optimizer.state_dict(), optimizer_d.state_dict()]
+            torch.save(state, Path(folder) / "checkpoint.pt")
 
-    epoch(WARM_UP)
+    epoch()
     began = time.perf_counter()
-    epoch(len(loader))
+    epoch()
     return time.perf_counter() - began
 
 
-def flops_per_image() -> float:
+def flops_per_image(spec: DataSpec) -> float:
     """Floating-point operations of one training step, forward and backward, over its batch."""
-    method = METHODS["aae"](**MODEL)
-    digits = Digits(torch.zeros(BATCH, 28, 28, dtype=torch.uint8), torch.arange(BATCH) % 10)
+    method = METHODS["aae"](spec)
+    _, *size = spec.image_shape
+    labels = torch.arange(BATCH) % spec.classes
+    split = Split(torch.zeros(BATCH, *size, dtype=torch.uint8), labels)
     with FlopCounterMode(display=False) as counter:
-        method.step(digits.batch(slice(0, BATCH)), 0.5)
+        method.step(split.batch(slice(0, BATCH)), Step(0, 0.5))
     return counter.get_total_flops() / BATCH
 
 
@@ -145,23 +167,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="epochs timed of each (default: 5)")
     repeats = parser.parse_args().repeats
-    train = load_dataset("mnist").train
-    kind = standard_dataset(train)[1]
-    work = flops_per_image()
+    dataset = load_dataset("mnist")
+    kind = standard_dataset(dataset.train)[1]
+    work = flops_per_image(dataset.spec)
     fp32_peak, bf16_peak = matmul_gflops(torch.float32), matmul_gflops(torch.bfloat16)
 
     print(machine())
     print(f"AAE, default settings, batch {BATCH}, {work / 1e6:.2f} MFLOP per image")
-    print(f"one epoch of {len(train):,} images, {repeats} times in turn after {WARM_UP} steps each")
+    print(f"the second epoch of {len(dataset.train):,} images, with all it does; {repeats} times")
     print(f"matrix multiply, 2048²: fp32 {fp32_peak:.0f} GFLOP/s, bf16 {bf16_peak:.0f} GFLOP/s\n")
 
     default = choose_precision("auto", torch.device("cpu"))
     other = "fp32" if default == "bf16" else "bf16"
     loops = {
-        f"this project, {default} (default here)": lambda: ours(train, default),
-        f"this project, {other}": lambda: ours(train, other),
-        "DataLoader, fp32": lambda: standard(train, workers=0),
-        "DataLoader, 2 workers, fp32": lambda: standard(train, workers=2),
+        f"this project, {default} (default here)": lambda: ours(dataset, default),
+        f"this project, {other}": lambda: ours(dataset, other),
+        "DataLoader, fp32": lambda: standard(dataset, workers=0),
+        "DataLoader, 2 workers, fp32": lambda: standard(dataset, workers=2),
     }
     times: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(repeats):
@@ -173,7 +195,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name, each in times.items():
         median = statistics.median(each)
-        rate = len(train) / median
+        rate = len(dataset.train) / median
         print(
             f"| {name} | {median:.2f} ({min(each):.2f}-{max(each):.2f}) | {rate:,.0f} "
             f"| {rate * work / 1e9:.0f} | {rate * work / 1e9 / fp32_peak:.2f} "

@@ -32,7 +32,7 @@ from scans import variants  # noqa: E402
 import mnist  # noqa: E402
 from mnist.data import load_dataset  # noqa: E402
 from mnist.data.scan import read_scan  # noqa: E402
-from mnist.errors import Problem  # noqa: E402
+from mnist.errors import UserError  # noqa: E402
 
 
 def seconds(*command: str | Path) -> float:
@@ -94,7 +94,7 @@ def scans(run: Path, folder: Path, reader, count: int) -> None:
             make().save(path)
             try:
                 image = read_scan(path)
-            except Problem:
+            except UserError:
                 found[kind].append((False, False, 0.0))
                 continue
             row = styles.generate(styles.encode(image, label.unsqueeze(0)))

@@ -1,25 +1,25 @@
 """What a command may end with, other than success. Exit codes are listed in the README."""
 
 
-class Problem(Exception):
-    """Something its user can mend: the message is one line of what, where, and what to do."""
+class UserError(Exception):
+    """What its user can correct: the message is one line of what, where, and what to do."""
 
     exit_code = 2
 
 
-class Diverged(Problem):
+class Diverged(UserError):
     """A loss or a gradient became NaN or infinite."""
 
     exit_code = 3
 
 
-class StorageFailed(Problem):
+class StorageFailed(UserError):
     """The run directory can no longer be written, or holds no whole checkpoint any more."""
 
     exit_code = 4
 
 
-class Interrupted(Problem):
+class Interrupted(UserError):
     """A signal asked the run to stop; what was trained is saved."""
 
     def __init__(self, message: str, signal_number: int):

@@ -11,6 +11,8 @@ Nothing is ever unpickled, and no file is read that is larger than it may be.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -26,13 +28,24 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mnist.errors import Problem, StorageFailed
+from mnist.errors import StorageFailed, UserError
 from mnist.version import __version__
 
 FORMAT = 2  # of a sealed folder and of what is in it
 MANIFEST = "manifest.json"
 LARGEST = {".json": 2**26, ".safetensors": 2**32}  # bytes: 64 MiB, 4 GiB
-DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}  # in safetensors' words
+DTYPES = {  # in safetensors' words
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 VERSION = f"mnist-style {__version__}"
 
 Content = bytes | Sequence[bytes | memoryview]  # of a file
@@ -73,13 +86,42 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk refuses; the file is then the one before, or the new one.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    # Of this process alone: another may be writing the same file, and must not rename half of ours.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.unlink(missing_ok=True)
         write_new(partial, content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    flush(path.parent)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, made if need be; return once it is on the disk.
+
+    Several processes may do so at once: the lines are all there, one after the other.
+
+    Args:
+        path: of the file.
+        line: without its line break.
+
+    Raises:
+        OSError: the disk refuses; what was in the file is still there, and no part of the line.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        # What another program, or a failing disk, left of a line ends where this one begins.
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        content = (f"\n{line}\n" if torn else f"{line}\n").encode()
+        if os.write(descriptor, content) < len(content):
+            os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     flush(path.parent)
 
 
@@ -178,7 +220,7 @@ def read_folder(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
 
     Raises:
         Damaged: a file is missing or is not what was written.
-        Problem: the folder is of another format, and which version wrote it.
+        UserError: the folder is of another format, and which version wrote it.
     """
     content = read_file(folder / MANIFEST)
     listed = json_object(MANIFEST, content)
@@ -197,9 +239,9 @@ def read_folder(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     return contents
 
 
-def another_format(path: Path, number: object, version: object) -> Problem:
+def another_format(path: Path, number: object, version: object) -> UserError:
     """What to say of something that this version cannot read although it is whole."""
-    return Problem(
+    return UserError(
         f"{path} was written in format {number} by {version}, and {VERSION} reads format {FORMAT}: "
         "use that version for it, or name another --ckpt-dir"
     )

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist.commands.cli import CLASSIFIER_DEFAULTS
-from mnist.commands.launch import train_run
-from mnist.data import Dataset, Digits, load_dataset
+import mnist
+from mnist.data import Dataset, Split, load_dataset
+from mnist.data.mnist import MNIST
 from mnist.methods import METHODS
 from mnist.training.checkpoint import Progress
 from mnist.training.session import Session
@@ -69,23 +69,23 @@ def tiny():
         ticks = torch.arange(28)
         centre = 6 + labels.float() + 4 * torch.rand(count, generator=generator)
         blur = torch.exp(-((ticks[None] - centre[:, None]) ** 2) / 20)
-        return Digits((255 * blur[:, :, None] * blur[:, None, :]).to(torch.uint8), labels)
+        return Split((255 * blur[:, :, None] * blur[:, None, :]).to(torch.uint8), labels)
 
-    return Dataset("tiny", digits(60), digits(20), "a test")
+    return Dataset("tiny", MNIST, digits(60), digits(20), "a test")
 
 
 def small(name, **changes):
     """A method with small networks."""
-    return METHODS[name](**SMALL_MODELS[name] | changes)
+    return METHODS[name](MNIST, **SMALL_MODELS[name] | changes)
 
 
 def save_run(directory, name, model, progress=None):
     """A run of these networks, with their first weights, on the bundled images."""
-    method = METHODS[name](**model)
+    method = METHODS[name](MNIST, **model)
     if name != "classifier":
         with torch.no_grad():  # so that styles have the prior's spread
             for batch in bundled().train.batches(40):
-                method.encoder(*batch)
+                method.encoder(batch.images, batch.labels)
     training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256}
     config = {"method": name, "model": method.config, "training": TRAINING | training}
     with Session(directory) as session:
@@ -168,23 +168,23 @@ def train_small(folder, method, epochs):
     mnist3.ckpt is told the digit, plain2.ckpt is not. `epochs` are of the autoencoders and of the
     classifier, a small perceptron.
     """
-    common = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
+    common = {"dataset": "mnist-5k", "batch_size": 100}
     for size, labels, name in ((3, True, "mnist3.ckpt"), (2, False, "plain2.ckpt")):
-        flags = {"feature_size": size, "labels": labels, "epochs": epochs[0]}
-        train_run(method, common | flags | {"ckpt_dir": str(folder / name)})
-    flags = {"layers": 2, "epochs": epochs[1], "ckpt_dir": str(folder / "mnist-classifier.ckpt")}
-    train_run("classifier", common | flags, CLASSIFIER_DEFAULTS)
+        options = {"feature_size": size, "labels": labels, "epochs": epochs[0]}
+        mnist.train(method, ckpt_dir=folder / name, **common | options)
+    options = {"layers": 2, "epochs": epochs[1], "ckpt_dir": folder / "mnist-classifier.ckpt"}
+    mnist.train("classifier", **common | options)
     return folder
 
 
-def constant_classifier(directory, answer, **changes):
-    """A run of a classifier that gives one answer to everything."""
-    classifier = METHODS["classifier"](**{"lr": 1e-3, "seed": 0, "layers": 1} | changes)
+def constant_classifier(directory, answer, sha256=None, **changes):
+    """A run of a classifier that gives one answer to everything, of the bundled or other images."""
+    classifier = METHODS["classifier"](MNIST, **{"lr": 1e-3, "seed": 0, "layers": 1} | changes)
     with torch.no_grad():
         for weights in classifier.parameters():
             weights.zero_()
         classifier.classifier.network[-1].bias[answer] = 1
-    training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256, "epochs": 1}
+    training = {"dataset": "mnist-5k", "dataset_sha256": sha256 or bundled().sha256, "epochs": 1}
     config = {"method": "classifier", "model": classifier.config, "training": TRAINING | training}
     rows = [{"epoch": 1, "test_accuracy": 0.1}]
     with Session(directory) as session:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 
 def enlarged(digit: np.ndarray, side: int) -> np.ndarray:
@@ -62,3 +62,44 @@ def variants(digit: np.ndarray, seed: int = 0) -> dict[str, Callable[[], Image.I
         "shade across the page": lambda: grey(large, shade, 0.25 * shade, 4),
         "specks of dust": lambda: grey(speckled, 255, 20),
     }
+
+
+def surrounded(digit: np.ndarray) -> dict[str, Image.Image]:
+    """The digit, 300 of 400 pixels high, on pages whose rim is not the paper about the digit."""
+    ink = np.zeros((400, 400))
+    ink[50:350, 50:350] = enlarged(digit, 300)
+    y, x = np.mgrid[0:400, 0:400] / 200 - 1
+    corner = (x**2 + y**2) / 2  # 1 in the corners
+    noise = 3 * np.random.default_rng(0).standard_normal(ink.shape)
+
+    def grey(light, dark=0.2):
+        return Image.fromarray((light * (1 - (1 - dark) * ink) + noise).clip(0, 255).astype("u1"))
+
+    def frame(width, tone=15):
+        light = np.full((400, 400), float(tone))
+        light[width:-width, width:-width] = 240
+        return grey(light)
+
+    box = grey(240)
+    ImageDraw.Draw(box).rectangle((20, 20, 380, 380), outline=40, width=6)
+    bar = grey(np.where(x < -0.85, 15, 240))
+    return {
+        "light that falls off": grey(240 * (1 - 0.7 * corner**1.5)),
+        "dark corners": grey(240 * (1 - 1.8 * (corner - 0.5).clip(0))),
+        "hair-thin frame": frame(3),
+        "frame": frame(12),
+        "broad frame": frame(45),
+        "dark bar at one side": bar,
+        "drawn box": box,
+        "page on a dark table, turned by 3°": grey(240).rotate(3, fillcolor=15),
+        "page on a dark table, turned by 8°": grey(240).rotate(8, fillcolor=15),
+        "light on dark in a light frame": Image.eval(frame(12), lambda level: 255 - level),
+    }
+
+
+def hairline(width: int, side: int = 400, pen: int = 40) -> Image.Image:
+    """A 7 of a line so many pixels wide."""
+    page = Image.new("L", (side, side), 245)
+    corners = [(0.2 * side, 0.15 * side), (0.75 * side, 0.15 * side), (0.4 * side, 0.9 * side)]
+    ImageDraw.Draw(page).line(corners, fill=pen, width=width)
+    return page

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist.errors import Problem
+from mnist.errors import UserError
 from mnist.figures import animation
 
 
@@ -60,7 +60,7 @@ def test_a_sheet_holds_the_first_and_the_last():
 
 def test_without_ffmpeg_an_mp4_is_refused(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(Problem, match="ffmpeg, which is not installed"):
+    with pytest.raises(UserError, match="ffmpeg, which is not installed"):
         animation.require_ffmpeg()
 
 

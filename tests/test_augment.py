@@ -7,7 +7,7 @@ import torch
 from conftest import bundled
 
 from mnist.data import Batch, augment
-from mnist.data.augment import KINDS, blur, contrast, not_digits, redrawn, shifted
+from mnist.data.augment import KINDS, blur, contrast, outliers_of, redrawn, shifted
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_as_many_as_were_asked_for(digits, count, monkeypatch):
         return kind
 
     monkeypatch.setattr(augment, "KINDS", {name: counting(name) for name in KINDS})
-    assert len(not_digits(digits, count, seeded())) == count
+    assert len(outliers_of(digits, count, seeded())) == count
     numbers = [asked.get(name, 0) for name in KINDS]
     assert sum(numbers) == count
     assert max(numbers) - min(numbers) <= 1
@@ -103,7 +103,7 @@ def test_contrast_leaves_black_and_white(digits):
 
 def test_mixtures_are_of_different_digits(digits):
     chosen = torch.arange(100)
-    others = augment.of_another_digit(digits, digits.labels[chosen], seeded())
+    others = augment.of_another_class(digits, digits.labels[chosen], seeded())
     assert (digits.labels[others] != digits.labels[chosen]).all()
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import multiprocessing
 import shutil
 import socket
 import sys
@@ -13,11 +14,10 @@ import pytest
 import torch
 
 from mnist import data
-from mnist.commands import cli
-from mnist.data import mnist
+from mnist.data import download, mnist
 from mnist.data.bundled import MNIST_5K_SHA256
 from mnist.data.idx import pair
-from mnist.errors import Problem
+from mnist.errors import UserError
 
 
 def idx(array):
@@ -98,7 +98,7 @@ def set_byte(position, value):
 )
 def test_damage_is_named(folder, name, content, says):
     damage(folder, name, content)
-    with pytest.raises(Problem, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         data.load_dataset("mnist", folder)
     assert name.split("-")[0] in str(caught.value)
     assert not isinstance(caught.value, data.Unavailable)  # or auto would pass over it
@@ -109,33 +109,28 @@ def test_a_truncated_gzip_is_named(folder):
     packed = gzip.compress(path.read_bytes())
     path.unlink()
     path.with_name(path.name + ".gz").write_bytes(packed[:-20])
-    with pytest.raises(Problem, match="damaged gzip"):
+    with pytest.raises(UserError, match="damaged gzip"):
         data.load_dataset("mnist", folder)
 
 
 def test_a_missing_one_of_four_is_named(folder):
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(Problem, match="t10k-labels-idx1-ubyte"):
+    with pytest.raises(UserError, match="t10k-labels-idx1-ubyte"):
         data.load_dataset("mnist", folder)
 
 
 def test_images_and_labels_must_belong_together():
     images = np.zeros((3, 28, 28), np.uint8)
-    with pytest.raises(Problem, match="3 images but 2 labels"):
-        pair(images, np.zeros(2, np.uint8), "here")
-    with pytest.raises(Problem, match="a label 10"):
-        pair(images, np.array([0, 10, 3], np.uint8), "here")
-    with pytest.raises(Problem, match="27×28"):
-        pair(images[:, 1:], np.zeros(3, np.uint8), "here")
-
-
-def test_the_command_line_offers_every_data_set():
-    for defaults in (cli.DEFAULTS, cli.CLASSIFIER_DEFAULTS):
-        assert defaults["epochs"].keys() == data.DATASETS.keys()
+    with pytest.raises(UserError, match="3 images but 2 labels"):
+        pair(images, np.zeros(2, np.uint8), mnist.MNIST, "here")
+    with pytest.raises(UserError, match="a label 10"):
+        pair(images, np.array([0, 10, 3], np.uint8), mnist.MNIST, "here")
+    with pytest.raises(UserError, match="27×28"):
+        pair(images[:, 1:], np.zeros(3, np.uint8), mnist.MNIST, "here")
 
 
 def test_unknown_data_set():
-    with pytest.raises(Problem, match="choose from mnist, mnist-5k"):
+    with pytest.raises(UserError, match="choose from mnist, mnist-5k"):
         data.load_dataset("fashion")
 
 
@@ -158,7 +153,7 @@ def test_a_download_is_whole_and_kept(folder, monkeypatch):
 
     def fetch(url, root, filename):
         asked.append(url)
-        assert socket.getdefaulttimeout() == mnist.DOWNLOAD_TIMEOUT
+        assert socket.getdefaulttimeout() == download.TIMEOUT
         if url.startswith("https://one/t10k"):
             raise OSError("connection lost")
         packed = gzip.compress((folder / filename.removesuffix(".gz")).read_bytes())
@@ -186,6 +181,98 @@ def test_a_failed_download_leaves_nothing(folder, monkeypatch):
     assert not (folder / "new").exists()
 
 
+def unpacked_for(folder):
+    """A `fetch` that finds each file in that folder."""
+
+    def fetch(url, root, filename):
+        packed = gzip.compress((folder / filename.removesuffix(".gz")).read_bytes())
+        (Path(root) / filename).write_bytes(packed)
+
+    return fetch
+
+
+def faster_one(folder, place):
+    """What another process leaves in a place that downloads the same at the same time."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in mnist.MNIST_SHA256:
+        shutil.copy(folder / name, place)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_downloads_more_slowly_takes_what_is_there(folder, monkeypatch, fails):
+    place = folder / "new" / "MNIST" / "raw"
+    fetch = unpacked_for(folder)
+
+    def fetch_slowly(url, root, filename):
+        fetch(url, root, filename)
+        if not place.exists():
+            faster_one(folder, place)
+        if fails:
+            raise OSError("too many connections")
+
+    stand_in_torchvision(monkeypatch, fetch_slowly)
+    dataset = data.load_dataset("mnist", folder / "new")
+    assert (len(dataset.train), dataset.source) == (30, str(place))
+    assert [p.name for p in place.parent.iterdir()] == ["raw"]
+
+
+def test_what_is_there_is_checked_before_it_is_taken(folder, monkeypatch):
+    place = folder / "new" / "MNIST" / "raw"
+    fetch = unpacked_for(folder)
+
+    def fetch_and_spoil(url, root, filename):
+        fetch(url, root, filename)
+        faster_one(folder, place)
+        damage(place, "train-images-idx3-ubyte", set_byte(500, 7))
+
+    stand_in_torchvision(monkeypatch, fetch_and_spoil)
+    with pytest.raises(data.Unavailable, match="the download failed"):
+        data.load_dataset("mnist", folder / "new")
+
+
+def test_several_processes_download_at_once(folder, monkeypatch):
+    """Each waits for the others before its last file, so that all rename at the same time."""
+    fork = multiprocessing.get_context("fork")
+    fetch, together = unpacked_for(folder), fork.Barrier(4)
+
+    def fetch_together(url, root, filename):
+        if filename.startswith("t10k-labels"):
+            together.wait(timeout=30)
+        fetch(url, root, filename)
+
+    def train_part():
+        sys.exit(0 if len(data.load_dataset("mnist", folder / "new").train) == 30 else 1)
+
+    stand_in_torchvision(monkeypatch, fetch_together)
+    several = [fork.Process(target=train_part) for _ in range(4)]
+    for process in several:
+        process.start()
+    for process in several:
+        process.join(60)
+    assert [process.exitcode for process in several] == [0] * 4
+    assert [p.name for p in (folder / "new" / "MNIST").iterdir()] == ["raw"]
+
+
+def test_no_data_says_how_to_name_a_folder(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    with pytest.raises(data.Unavailable, match="name a folder with the files by --data-dir"):
+        data.load_dataset("mnist", folder / "new")
+
+
+def test_the_full_set_on_disk_is_told_to_a_run_on_a_part_of_it(folder, monkeypatch):
+    stand_in_torchvision(monkeypatch, lambda *_: pytest.fail("a download"))
+    on_part = {"dataset": "mnist-5k"}
+    assert data.available_on_disk("mnist", folder / "none") is None
+    assert data.more_data_than(on_part, folder / "none") is None
+    assert data.available_on_disk("mnist", folder) == folder
+    line = data.more_data_than(on_part, folder)
+    assert f"the full MNIST is in {folder}" in line
+    assert "--dataset mnist and another --ckpt-dir" in line
+    assert data.more_data_than({"dataset": "mnist"}, folder) is None
+    (folder / "train-labels-idx1-ubyte").unlink()  # three of four are no data set
+    assert data.available_on_disk("mnist", folder) is None
+
+
 def test_a_torchvision_that_does_not_import_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
     with pytest.raises(data.Unavailable, match="torchvision"):
@@ -207,6 +294,18 @@ def test_the_sum_of_a_data_set_sees_every_pixel_and_label(tiny):
     between = tiny.sha256
     tiny.train.labels[0] = 9
     assert len({before, between, tiny.sha256}) == 3
+
+
+def test_the_sum_tells_labels_apart_that_share_a_byte(tiny):
+    as_ever = "063fe340a65d75e39c7dc4d0a3ed62b443c7db2486f2b886254a31a848ab0759"
+    assert tiny.sha256 == as_ever
+    tiny.train.labels[0] = 255
+    highest = tiny.sha256
+    sums = {as_ever, highest}
+    for label in (-1, 256, 511):
+        tiny.train.labels[0] = label
+        sums.add(tiny.sha256)
+    assert len(sums) == 5
 
 
 def test_batches_are_index_selections(tiny):

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import multiprocessing
 import os
 import pickle
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist import files
-from mnist.errors import Problem, StorageFailed
+from mnist.errors import StorageFailed, UserError
 from mnist.files import Damaged
 
 NAMES = ("config.json", "weights.safetensors")
@@ -44,6 +45,11 @@ def test_tensors_are_written_as_their_own_package_reads_them():
         "count": torch.tensor(3),
         "state": torch.arange(9, dtype=torch.uint8),
         "learned": torch.nn.Parameter(torch.randn(2)),
+        **{str(kind): torch.tensor([[0, 1, 1], [1, 0, 3]]).to(kind) for kind in files.DTYPES},
+        "mask": torch.tensor(True),
+    }
+    assert {torch.bool, torch.float64, torch.float16, torch.bfloat16, torch.int32} <= {
+        tensor.dtype for tensor in tensors.values()
     }
     content = b"".join(files.tensor_pieces(tensors))
     read = safetensors.torch.load(content)
@@ -102,6 +108,47 @@ def test_a_fault_at_any_call_leaves_the_old_file_or_the_new(tmp_path, fault):
     assert at > 6
 
 
+def test_lines_of_several_processes_are_all_there(tmp_path):
+    path, lines = tmp_path / "x.jsonl", [str(n) * 5000 for n in range(8)]
+
+    def write(line):
+        for _ in range(20):
+            files.append_line(path, line)
+
+    fork = multiprocessing.get_context("fork")
+    several = [fork.Process(target=write, args=[line]) for line in lines]
+    for process in several:
+        process.start()
+    for process in several:
+        process.join(60)
+    assert sorted(path.read_text().splitlines()) == sorted(lines * 20)
+
+
+@pytest.mark.parametrize("fault", ["error", "kill"])
+def test_a_fault_at_any_call_leaves_lines_whole(tmp_path, fault):
+    path = tmp_path / "x.jsonl"
+    there, at = True, 0
+    while there:
+        at += 1
+        path.write_text("before\n")
+        there = with_fault(fault, at, lambda: files.append_line(path, "after"))
+        assert path.read_text() in ("before\n", "before\nafter\n")
+    assert path.read_text() == "before\nafter\n"
+    assert at > 4
+
+
+def test_a_full_disk_and_a_torn_line(tmp_path, monkeypatch):
+    path = tmp_path / "x.jsonl"
+    path.write_text("whole\nto")
+    files.append_line(path, "next")
+    assert path.read_text() == "whole\nto\nnext\n"
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:2]))
+    with pytest.raises(OSError, match="No space left"):
+        files.append_line(path, "no room")
+    assert path.read_text() == "whole\nto\nnext\n"
+
+
 @pytest.mark.parametrize("name", [*NAMES, files.MANIFEST])
 def test_every_flipped_byte_is_seen(folder, name):
     content = bytearray((folder / name).read_bytes())
@@ -109,7 +156,7 @@ def test_every_flipped_byte_is_seen(folder, name):
         for flip in (0xFF, 1 << place % 8):
             content[place] ^= flip
             (folder / name).write_bytes(content)
-            with pytest.raises((Damaged, Problem)):
+            with pytest.raises((Damaged, UserError)):
                 files.read_folder(folder, NAMES)
             content[place] ^= flip
     (folder / name).write_bytes(content)
@@ -171,7 +218,7 @@ def test_another_format_names_who_wrote_it(folder, monkeypatch):
     manifest = files.manifest(CONTENT)
     monkeypatch.undo()
     (folder / files.MANIFEST).write_bytes(manifest)
-    with pytest.raises(Problem, match=r"written in format 3 by mnist-style 9\.8\.7"):
+    with pytest.raises(UserError, match=r"written in format 3 by mnist-style 9\.8\.7"):
         files.read_folder(folder, NAMES)
 
 

@@ -13,9 +13,9 @@ from conftest import assert_refused, train_small
 from PIL import Image
 
 import mnist
-from mnist.commands.geodesic import fastest, ways
+from mnist.commands.geodesic import fastest, geodesics
 from mnist.commands.tools import common_dataset
-from mnist.errors import Problem
+from mnist.errors import UserError
 from mnist.latent.geodesics import FINE
 from mnist.latent.manifold import PART, length
 
@@ -73,10 +73,10 @@ def test_pairs_of_ones_own(here, tmp_path):
     assert here("--from-test", one, other, "--output", "a.png").returncode == 0
     styles = pd.read_csv(tmp_path / "a-points.csv").filter(like="style_").to_numpy(np.float32)
     batch = test.batch(torch.tensor([one, other]))
-    ends = mnist.load(tmp_path / "mnist3.ckpt").encode(*batch).numpy()
+    ends = mnist.load(tmp_path / "mnist3.ckpt").encode(batch.images, batch.labels).numpy()
     assert np.allclose(styles[[0, -1]], ends, atol=1e-5)
     refused = here("--from-test", one, third, "--output", "b.png")
-    assert_refused(refused, "show a 7 and a 2, and this run is told the digit")
+    assert_refused(refused, "show a 7 and a 2, and this run is conditional on the digit")
     # A run without labels has a way between them.
     flags = ("--ckpt-dir", "plain2.ckpt", "--output", "b.svg")
     assert here("--from-test", one, third, *flags, size=None).returncode == 0
@@ -119,7 +119,7 @@ def test_the_same_pairs_in_two_runs(here, tmp_path):
         opened, rows = mnist.load(tmp_path / name), table[table["run"] == name]
         ends = []
         for column in ("from", "to"):
-            images, labels = test.batch(torch.tensor(rows[column].to_numpy()))
+            images, labels, *_ = test.batch(torch.tensor(rows[column].to_numpy()))
             assert (labels == 5).all()
             ends.append(opened.encode(images, labels))
         share = torch.linspace(0, 1, FINE + 1)[:, None]
@@ -143,14 +143,14 @@ def test_where_the_image_changes_fastest():
 def test_decoders_that_are_not_fit_for_it(solver):
     ends = torch.zeros(2, 3), torch.ones(2, 3)
     for decode, says in ((torch.ones_like, "the same all along"), (lambda z: z / 0, "NaN")):
-        with pytest.raises(Problem, match=says):
-            ways(decode, *ends, {"solver": solver})
+        with pytest.raises(UserError, match=says):
+            geodesics(decode, *ends, {"solver": solver})
 
 
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--digit", 12), "invalid choice"),
+        (("--digit", 12), "there is no digit '12'"),
         (("--from-test", 3, 3), "both ends are the same style"),
         (("--from-test", 3, 99999), "there is no test image 99,999"),
         (("--from-test", 0, 1, "--digit", 3), "the images have a digit"),
@@ -175,13 +175,15 @@ def test_what_it_refuses(here, tmp_path, flags, says):
 
 def test_runs_of_different_data_sets_have_none_in_common():
     configs = [{"training": {"dataset": name, "dataset_sha256": name}} for name in ("a", "b")]
-    with pytest.raises(Problem, match=r"different data sets \(a, b\): take one at a time"):
+    with pytest.raises(UserError, match=r"different data sets \(a, b\): take one at a time"):
         common_dataset([SimpleNamespace(config=config) for config in configs], {})
 
 
 def test_runs_that_cannot_be_compared(here):
     assert_refused(here("--compare", "mnist3.ckpt", "gone.ckpt", size=None), "gone.ckpt")
     assert_refused(here("--compare", "mnist3.ckpt", "mnist3.ckpt", size=None), "one run twice")
-    assert_refused(here("--ckpt-dir", "mnist-classifier.ckpt", size=None), "has no styles")
+    assert_refused(
+        here("--ckpt-dir", "mnist-classifier.ckpt", size=None), "has no prior and decoder"
+    )
     refused = here("--ckpt-dir", "plain2.ckpt", "--digit", 3, size=None)
     assert_refused(refused, "trained with --no-labels: leave --digit out")

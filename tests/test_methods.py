@@ -5,10 +5,14 @@ import torch
 from conftest import SMALL, small
 
 from mnist.data import epoch_order, load_dataset
-from mnist.methods import METHODS
+from mnist.data.mnist import MNIST
+from mnist.methods import METHODS, Step
 from mnist.methods.base import cosine
 from mnist.networks.prior import ks_distance
 from mnist.networks.sharpness import grey_level, sharpen
+from mnist.training.log import WORDS
+from mnist.training.samples import draw_samples
+from mnist.training.validation import calibrate, validate
 
 
 def test_names_agree(method_name):
@@ -23,7 +27,7 @@ def test_the_learning_rate_falls_from_one_to_nothing():
 
 def test_a_config_rebuilds_the_same_method(method_name):
     method = small(method_name)
-    twin = METHODS[method_name](**method.config)
+    twin = METHODS[method_name](MNIST, **method.config)
     assert twin.config == method.config
     for name, weights in method.state_dict().items():
         assert torch.equal(weights, twin.state_dict()[name]), name
@@ -44,11 +48,11 @@ KINDS += [("classifier", {"outliers": True}), ("classifier", {"outliers": True, 
 def test_steps_return_finite_scalars_and_improve(name, kind, tiny, precision):
     method = small(name, precision=precision, lr=0.01, **kind)
     batch = tiny.train.batch(slice(0, 60))
-    numbers = [method.step(batch, progress=step / 60) for step in range(60)]
+    numbers = [method.step(batch, Step(step, step / 60)) for step in range(60)]
     for each in numbers:
         assert all(v.ndim == 0 and torch.isfinite(v) and not v.requires_grad for v in each.values())
         assert each.keys() == numbers[0].keys()
-        assert each.keys() - method.wording.keys()  # its losses
+        assert each.keys() - WORDS.keys()  # its losses
     assert numbers[-1][method.headline] < 0.7 * numbers[0][method.headline]
     assert all(p.dtype == torch.float32 for p in method.parameters())
 
@@ -56,21 +60,21 @@ def test_steps_return_finite_scalars_and_improve(name, kind, tiny, precision):
 @pytest.mark.parametrize("size", [2, 3, 7])
 def test_outliers_come_with_the_smallest_batches_too(tiny, size):
     method = small("classifier", outliers=True, layers=None)
-    numbers = method.step(tiny.train.batch(slice(0, size)), 0.5)
+    numbers = method.step(tiny.train.batch(slice(0, size)), Step(0, 0.5))
     assert all(torch.isfinite(number) for number in numbers.values())
 
 
 def test_a_step_draws_from_the_methods_own_generator(method_name, tiny):
     method = small(method_name)
     state = torch.get_rng_state()
-    method.step(tiny.train.batch(slice(0, 20)), 0.5)
+    method.step(tiny.train.batch(slice(0, 20)), Step(0, 0.5))
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_step_leaves_the_batch_alone(method_name, tiny):
     batch = tiny.train.batch(slice(0, 20))
     images, labels = batch.images.clone(), batch.labels.clone()
-    small(method_name).step(batch, 0.5)
+    small(method_name).step(batch, Step(0, 0.5))
     assert torch.equal(batch.images, images)
     assert torch.equal(batch.labels, labels)
 
@@ -80,12 +84,12 @@ def test_training_goes_on_from_a_saved_state_bit_for_bit(name, kind, tiny):
     method = small(name, **kind)
     batches = [tiny.train.batch(slice(i, i + 20)) for i in (0, 20, 40)]
     for batch in batches:
-        method.step(batch, 0.3)
+        method.step(batch, Step(0, 0.3))
     twin = small(name, seed=9, **kind)
     twin.load_state_dict({name: t.clone() for name, t in method.state_dict().items()})
     twin.load_trainer_state(method.trainer_state())
     for batch in batches:
-        assert method.step(batch, 0.6) == twin.step(batch, 0.6)
+        assert method.step(batch, Step(0, 0.6)) == twin.step(batch, Step(0, 0.6))
     for name, weights in method.state_dict().items():
         assert torch.equal(weights, twin.state_dict()[name]), name
 
@@ -94,8 +98,8 @@ def test_validation_and_picture_change_nothing(method_name, tiny):
     method = small(method_name).eval()
     before = {name: t.clone() for name, t in method.state_dict().items()}
     with torch.no_grad():
-        numbers = method.validate(tiny.test)
-        assert method.picture(tiny.test) == method.picture(tiny.test)
+        numbers = validate(method, tiny.test)
+        assert draw_samples(method, tiny.test) == draw_samples(method, tiny.test)
     assert 0 < numbers[method.headline] < 5
     for name, weights in method.state_dict().items():
         assert torch.equal(weights, before[name])
@@ -106,10 +110,10 @@ def test_calibrated_images_are_as_black_and_white_as_those_trained_on(name):
     method = small(name, lr=3e-3, hidden=[128, 64])
     train = load_dataset("mnist-5k").train
     for step in range(120):
-        method.step(train.batch(epoch_order(4000, 0, step)[:100]), step / 120)
+        method.step(train.batch(epoch_order(4000, 0, step)[:100]), Step(0, step / 120))
     with torch.no_grad():
-        k = method.eval().calibrate(train)["sharpness"]
-        images, labels = train.batch(slice(None))
+        k = calibrate(method.eval(), train)["sharpness"]
+        images, labels, *_ = train.batch(slice(None))
         logits = method.decoder(method.encoder(images, labels), labels)
     shown = images, logits.sigmoid(), sharpen(logits, k)
     real, plain, sharp = (grey_level(each).item() for each in shown)
@@ -124,11 +128,11 @@ def test_the_adversary_makes_every_digits_styles_gaussian():
     ks = {}
     for name in ("sae", "aae"):
         model = SMALL | {"lr": 3e-3, "feature_size": 2, "hidden": [128, 64]}
-        method = METHODS[name](**model)
+        method = METHODS[name](MNIST, **model)
         for step in range(300):
             chosen = epoch_order(4000, 0, step // 40)[step % 40 * 100 :][:100]
-            method.step(train.batch(chosen), step / 300)
-        style = method.eval().encoder(*everything).detach()
+            method.step(train.batch(chosen), Step(0, step / 300))
+        style = method.eval().encoder(everything.images, everything.labels).detach()
         of_digit = [style[everything.labels == digit] for digit in range(10)]
         ks[name] = max(ks_distance(each, method.prior.cdf).max().item() for each in of_digit)
     assert ks["aae"] < 0.3 < ks["sae"], ks

@@ -83,7 +83,7 @@ def test_ssim_is_one_for_the_same_and_falls_with_noise():
 
 def test_ks_of_each_digit_against_scipy():
     style, labels = torch.randn(300, 2) * 1.1, torch.arange(300) % 3
-    ours = metrics.ks_distance_by_digit(style, labels, Gaussian(2).cdf)
+    ours = metrics.ks_distance_by_class(style, labels, Gaussian(2).cdf)
     for digit in range(3):
         for dimension in range(2):
             column = style[labels == digit, dimension].double()

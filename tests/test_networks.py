@@ -1,7 +1,9 @@
 """Networks, prior, losses and players against closed forms and other people's versions."""
 
+import copy
 import math
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -11,19 +13,20 @@ from mnist.networks import losses
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator
 from mnist.networks.encoder import Encoder, Standardise
-from mnist.networks.layers import digit_code, mlp, seeded
-from mnist.networks.player import Player
+from mnist.networks.layers import class_code, mlp
+from mnist.networks.player import BETAS, Player
 from mnist.networks.prior import Gaussian
+from mnist.networks.random import child_seed, generator, seeded
 from mnist.networks.sharpness import fit_sharpness, grey_level, sharpen
 
 
-def test_digit_code():
-    code = digit_code(torch.tensor([3, -1, 9]))
+def test_class_code():
+    code = class_code(torch.tensor([3, -1, 9]), 10)
     assert code.shape == (3, 10)
     assert code.argmax(1)[[0, 2]].tolist() == [3, 9]
     assert code.sum(1).tolist() == [1, 0, 1]
     between = torch.full((2, 10), 0.1)
-    assert digit_code(between) is between
+    assert class_code(between, 10) is between
 
 
 def test_mlp_is_linear_at_both_ends():
@@ -42,9 +45,19 @@ def test_first_weights_follow_from_the_seed_and_disturb_nobody():
         assert not torch.equal(nn.Linear(3, 3).weight, first.weight)
 
 
+def test_streams_of_a_seed_are_independent_and_those_of_seed_sequence():
+    child = np.random.SeedSequence(7, spawn_key=tuple(b"encoder")).generate_state(1, np.uint64)[0]
+    assert child_seed(7, "encoder") == child
+    seeds = {child_seed(s, name) for s in (0, 1) for name in ("encoder", "decoder", "training")}
+    assert len(seeds) == 6
+    drawn = [torch.randn(1000, generator=generator(0, name)) for name in ("encoder", "decoder")]
+    assert torch.equal(drawn[0], torch.randn(1000, generator=generator(0, "encoder")))
+    assert abs(np.corrcoef(*drawn)[0, 1]) < 0.15  # four standard errors are 0.126
+
+
 @pytest.mark.parametrize("std", [1.0, 3.0])
 def test_a_training_batch_of_styles_has_the_priors_mean_and_scale(std):
-    encoder = Encoder(4, labels=True, std=std, hidden=[32])
+    encoder = Encoder((1, 28, 28), 10, 4, std=std, hidden=[32])
     style = encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
     assert torch.allclose(style.mean(0), torch.zeros(4), atol=1e-5)
     assert torch.allclose(style.std(0, correction=0), torch.full((4,), std), rtol=1e-2)
@@ -79,25 +92,25 @@ def test_standardising_is_a_batch_norm_without_a_scale():
     assert torch.allclose(ours.eval()(batch), torchs.eval()(batch))
 
 
-def test_networks_heed_the_digit_only_if_they_are_told_it():
+def test_networks_heed_the_class_only_if_they_are_conditional():
     style, images = torch.randn(1, 4), torch.rand(1, 1, 28, 28)
-    for labels in (True, False):
-        encoder = Encoder(4, labels=labels, std=1.0, hidden=[32]).eval()
-        decoder = Decoder(4, labels=labels, hidden=[32])
+    for classes in (10, 0):
+        encoder = Encoder((1, 28, 28), classes, 4, std=1.0, hidden=[32]).eval()
+        decoder = Decoder((1, 28, 28), classes, 4, hidden=[32])
         three, four = torch.tensor([3]), torch.tensor([4])
-        assert torch.equal(decoder(style, three), decoder(style, four)) != labels
-        assert torch.equal(encoder(images, three), encoder(images, four)) != labels
+        assert torch.equal(decoder(style, three), decoder(style, four)) != bool(classes)
+        assert torch.equal(encoder(images, three), encoder(images, four)) != bool(classes)
         assert decoder(style, three).shape == (1, 1, 28, 28)
 
 
-def test_each_digit_has_a_discriminator():
-    discriminator = Discriminator(4, labels=True, hidden=[32])
+def test_each_class_has_a_discriminator():
+    discriminator = Discriminator(4, 10, hidden=[32])
     style = torch.randn(6, 4)
     every = discriminator(style)
     assert every.shape == (6, 10)
     chosen = discriminator(style, torch.tensor([0, 1, 2, 9, 9, 3]))
     assert torch.equal(chosen[:, 0], every[range(6), [0, 1, 2, 9, 9, 3]])
-    assert Discriminator(4, labels=False, hidden=[32])(style, torch.zeros(6).long()).shape == (6, 1)
+    assert Discriminator(4, 0, hidden=[32])(style, torch.zeros(6).long()).shape == (6, 1)
 
 
 def test_prior_against_scipy():
@@ -123,11 +136,13 @@ def test_losses_against_their_equations():
     entropy = -(images * p.log() + (1 - images) * (1 - p).log()).mean()
     assert losses.reconstruction(logits, images).item() == pytest.approx(entropy.item())
     assert losses.mse(logits, images).item() == pytest.approx(((p - images) ** 2).mean().item())
-    prior_logits, encoding_logits = torch.randn(7, 10).double(), torch.randn(7, 1).double()
-    real, fake = prior_logits.sigmoid(), encoding_logits.sigmoid()
+    prior_logits, style_logits = torch.randn(7, 10).double(), torch.randn(7, 1).double()
+    real, fake = prior_logits.sigmoid(), style_logits.sigmoid()
     expected = -real.log().mean() - (1 - fake).log().mean()
-    assert losses.tell_apart(prior_logits, encoding_logits).item() == pytest.approx(expected.item())
-    assert losses.pass_for_prior(encoding_logits).item() == pytest.approx(-fake.log().mean().item())
+    assert losses.discriminator_loss(prior_logits, style_logits).item() == pytest.approx(
+        expected.item()
+    )
+    assert losses.generator_loss(style_logits).item() == pytest.approx(-fake.log().mean().item())
 
 
 def test_the_discriminators_loss_at_its_optimum():
@@ -141,14 +156,14 @@ def test_the_discriminators_loss_at_its_optimum():
     jsd = 0.5 * (
         (prior * (prior / middle).log()).sum() + (encodings * (encodings / middle).log()).sum()
     )
-    loss = losses.tell_apart(real, fake)
+    loss = losses.discriminator_loss(real, fake)
     assert loss.item() == pytest.approx(2 * math.log(2) - 2 * jsd.item(), abs=1e-5)
 
 
 def test_losses_survive_extreme_logits():
     extreme = torch.tensor([[1e4], [-1e4]])
-    assert torch.isfinite(losses.tell_apart(extreme, extreme))
-    assert torch.isfinite(losses.pass_for_prior(extreme))
+    assert torch.isfinite(losses.discriminator_loss(extreme, extreme))
+    assert torch.isfinite(losses.generator_loss(extreme))
 
 
 def test_a_player_moves_its_own_networks_only_and_as_stock_adam_would():
@@ -175,6 +190,33 @@ def test_a_learning_rate_scale_of_zero_stands_still():
     before = network.weight.clone()
     Player(network, lr=0.1).update(network(torch.ones(2, 3)).sum(), 0.0)
     assert torch.equal(network.weight, before)
+
+
+def test_a_players_adam_is_its_own():
+    with seeded(0):
+        network, twin = nn.Linear(3, 1), nn.Linear(3, 1)
+    twin.load_state_dict(network.state_dict())
+    player = Player(network, lr=0.01, betas=(0.9, 0.99))
+    stock = torch.optim.Adam(twin.parameters(), lr=0.01, betas=(0.9, 0.99))
+    for scale in (1.0, 3.0, 0.5):
+        player.update(scale * network(torch.ones(2, 3)).square().mean())
+        stock.zero_grad()
+        (scale * twin(torch.ones(2, 3)).square().mean()).backward()
+        stock.step()
+    assert torch.allclose(network.weight, twin.weight, atol=1e-6)
+
+
+def test_every_update_since_the_last_look_counts():
+    network = nn.Linear(1, 1, bias=False)
+    player = Player(network, lr=1e-9)
+    assert player.largest_gradient() is None
+    for scale in (1.0, 5.0, 2.0):
+        player.update(scale * network(torch.ones(1, 1)).sum())
+    assert player.largest_gradient().item() == pytest.approx(5)
+    assert player.largest_gradient() is None
+    for scale in (torch.nan, 1.0):  # the last is finite, and the weights are broken all the same
+        player.update(scale * network(torch.ones(1, 1)).sum())
+    assert player.largest_gradient().isnan()
 
 
 def test_a_players_state_goes_round():
@@ -217,3 +259,33 @@ def test_images_without_any_grey_leave_a_number():
     logits = torch.randn(3, 1, 28, 28)
     assert fit_sharpness(logits, torch.zeros(3, 1, 28, 28)).item() == pytest.approx(20, rel=0.01)
     assert fit_sharpness(100 * logits, torch.full((3, 1, 28, 28), 0.5)).item() >= 1 / 20
+
+
+def test_what_a_loss_does_not_reach_stays_as_it_is_and_torchs_adam_agrees():
+    """A phase of training may leave networks out; their first step comes later then."""
+    with seeded(0):
+        one, other = nn.Linear(2, 1), nn.Linear(2, 1)
+    twins = copy.deepcopy((one, other))
+    player = Player(one, other, lr=0.1)
+    adam = torch.optim.Adam([p for twin in twins for p in twin.parameters()], lr=0.1, betas=BETAS)
+    inputs = torch.ones(3, 2)
+    for phase in (lambda a, b: a, lambda a, b: a + b, lambda a, b: b):
+        player.update(phase(one(inputs), other(inputs)).square().sum())
+        adam.zero_grad()
+        phase(*(twin(inputs) for twin in twins)).square().sum().backward()
+        adam.step()
+        for network, twin in zip((one, other), twins, strict=True):
+            torch.testing.assert_close(network.state_dict(), twin.state_dict())
+    again = Player(one, other, lr=0.1)
+    again.load_state(player.state())
+    assert torch.equal(again.memory[0]["step"], torch.tensor(2.0))
+
+
+def test_a_style_without_a_label_may_be_of_any_class():
+    with seeded(0):
+        discriminator = Discriminator(2, 3, [4])
+    style = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    every = discriminator(style)
+    found = discriminator(style, torch.tensor([0, -1, 2, -1]))
+    assert torch.equal(found[[0, 2], 0], every[[0, 2], [0, 2]])
+    torch.testing.assert_close(found[[1, 3], 0], every[[1, 3]].mean(1))

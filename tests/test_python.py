@@ -8,20 +8,22 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SMALL, TRAINING, environment, save_run
+from conftest import ROOT, SMALL, TRAINING, assert_refused, environment, save_run
 
 import mnist
-from mnist.errors import Problem
-from mnist.methods import METHODS
+from mnist import data
+from mnist.data.mnist import MNIST
+from mnist.errors import UserError
+from mnist.methods import METHODS, Step
 from mnist.training.checkpoint import Progress
 from mnist.training.session import Session
 
 
 @pytest.fixture(params=[True, False], ids=["labels", "no-labels"])
 def run(tmp_path, request, tiny):
-    method = METHODS["aae"](**SMALL | {"labels": request.param})
+    method = METHODS["aae"](MNIST, **SMALL | {"labels": request.param})
     for step in range(5):
-        method.step(tiny.train.batch(slice(0, 60)), step / 5)
+        method.step(tiny.train.batch(slice(0, 60)), Step(step, step / 5))
     with Session(tmp_path) as session:
         session.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
         session.save(method, Progress())
@@ -111,20 +113,26 @@ def test_wrong_arguments_are_named(run):
 
 
 def test_no_run_is_named(tmp_path):
-    with pytest.raises(Problem, match="no trained run in"):
+    with pytest.raises(UserError, match="no trained run in"):
         mnist.load(tmp_path / "nothing")
 
 
 def test_a_device_that_is_not_there_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "to", lambda *_: torch.zeros(1).to("no such device"))
-    with pytest.raises(Problem, match="cannot use the device 'gpu'"):
+    with pytest.raises(UserError, match="cannot use the device 'gpu'"):
         mnist.load(tmp_path, device="gpu")
 
 
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
+def blocks_of(page):
+    """The Python in a page of documentation."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_documentations_python_runs(tmp_path, monkeypatch, page):
     save_run(tmp_path / "mnist4.ckpt", "aae", SMALL | {"feature_size": 4})
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = blocks_of(page)
     assert len(blocks) >= 2
     scope = {}
     for block in blocks:
@@ -135,6 +143,35 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert scope["found"].points.shape == (10, 129, 4)
 
 
+def test_a_method_and_a_data_set_from_outside(tmp_path, monkeypatch, run_script):
+    """docs/extending.md: its blocks run one after the other, and make a file that scripts take."""
+    monkeypatch.chdir(tmp_path)
+    blocks, scope = blocks_of("docs/extending.md"), {"__name__": "mine"}
+    try:
+        for block in blocks:
+            exec(block, scope)
+    finally:
+        METHODS.pop("denoising", None)
+        data.DATASETS.pop("small-digits", None)
+    assert scope["styles"].shape == (100, 4)
+    assert scope["run"].config["model"]["noise"] == 0.2
+
+    method, images, _, script = blocks
+    (tmp_path / "mine.py").write_text("\n\n".join((method, images, script)))
+    own = [sys.executable, "mine.py", "--dataset", "small-digits", "--epochs", "1"]
+    options = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True}
+    done = subprocess.run([*own, "--feature-size", "2"], **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "DENOISING, an autoencoder that sees images through noise" in done.stdout
+    helped = " ".join(subprocess.run([*own, "--help"], **options).stdout.split())
+    assert "standard deviation of the noise on each pixel (default: 0.3)" in helped
+    flags = ("--ckpt-dir", "denoising2.ckpt", "--output", "a.npz")
+    refused = run_script("generate-all.py", *flags, MNIST_IMPORT="mine.py")
+    assert_refused(refused, "denoising2.ckpt (denoising) has no prior, so that it cannot generate")
+    refused = run_script("generate-all.py", *flags)
+    assert_refused(refused, "unknown method 'denoising': name the .py file")
+
+
 def test_importing_the_package_is_instant():
     """The child asserts, and `check` passes its failure on."""
     code = "import sys, mnist; assert 'torch' not in sys.modules"
@@ -142,7 +179,7 @@ def test_importing_the_package_is_instant():
 
 
 def test_public_functions_are_documented_and_typed():
-    from mnist import data, files
+    from mnist import files
     from mnist.commands import tools
     from mnist.data import scan
     from mnist.evaluation import metrics

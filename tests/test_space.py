@@ -1,31 +1,24 @@
 """The points of a descent: what they stand for, and that asking for a digit ends at that digit."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch.nn import functional as F
 
-from mnist.commands import space
-from mnist.commands.space import Space
+from mnist.latent import space
 from mnist.latent.guidance import descend
+from mnist.latent.space import Space
 from mnist.networks.prior import Gaussian
 
 SIZE = 2
 
 
-def toy_run(labels=True, std=1.0):
+def toy(free="both", labels=True, std=1.0, **options):
     """A decoder that paints the digit code itself, a pixel for each digit, and no style."""
 
     def decoder(style, code):
-        return torch.logit(code.clamp(1e-6, 1 - 1e-6)) if labels else style
+        return code if labels else style.sigmoid()
 
-    return SimpleNamespace(
-        prior=Gaussian(SIZE, std),
-        config={"model": {"labels": labels}},
-        method=SimpleNamespace(decoder=decoder),
-        sharpness=1.0,
-    )
+    return Space(decoder, Gaussian(SIZE, std), 10 * labels, free, **options)
 
 
 def fooled(images):
@@ -34,9 +27,9 @@ def fooled(images):
     return (12 * images + mixed * F.one_hot(torch.tensor(8), 10)).log_softmax(-1)
 
 
-def ask(run, digit, **changes):
+def ask(digit, **changes):
     """Where 200 starts end that are asked for a digit, [200, D], and whether they arrived."""
-    points = Space(run, "both")
+    points = toy()
     generator = torch.Generator().manual_seed(0)
     starts = torch.randn(200, SIZE + 10, generator=generator)
     settings = {"log_prior": points.log_prior, "stay_likely": 0.3, "generator": generator}
@@ -54,14 +47,14 @@ def code(points, steepness=1.0):
 
 def test_an_8_is_an_8_although_mixtures_fool_the_guide():
     """Neither at rest in a mixture, nor kept from the 8 by its being one already."""
-    ends, converged = ask(toy_run(), 8)
+    ends, converged = ask(8)
     assert converged.all()
     assert (code(ends)[:, 8] >= space.PURE).all()
 
 
 def test_every_other_digit_is_found_too():
     for digit in range(8):
-        ends, converged = ask(toy_run(), digit)
+        ends, converged = ask(digit)
         assert converged.float().mean() > 0.99
         assert (code(ends)[converged, digit] >= space.PURE).all()
 
@@ -69,13 +62,13 @@ def test_every_other_digit_is_found_too():
 def test_before_it_came_to_rest_in_mixtures():
     """By softmax(3 u), which nothing hardens, and at rest anywhere: as version 0.4.0 did."""
     as_it_was = {"anneal": lambda points, share: points, "may_rest": None}
-    ends, converged = ask(toy_run(), 8, decode=lambda points: code(points, 3), **as_it_was)
+    ends, converged = ask(8, decode=lambda points: code(points, 3), **as_it_was)
     assert converged.all()
     assert (code(ends, 3)[:, 8] < 0.9).float().mean() > 0.5
 
 
 def test_the_code_hardens_and_the_style_does_not():
-    points = Space(toy_run(), "both")
+    points = toy()
     start = torch.randn(5, SIZE + 10)
     assert torch.equal(points.anneal(start, 0), start)
     end = points.anneal(start, 1)
@@ -87,7 +80,7 @@ def test_the_code_hardens_and_the_style_does_not():
 
 @pytest.mark.parametrize("free", ["style", "digit", "both"])
 def test_what_is_held_is_not_annealed(free):
-    points = Space(toy_run(), free)
+    points = toy(free)
     start = torch.randn(5, SIZE + 10)
     changed = (points.anneal(start, 1) != start).any(0)
     assert changed[SIZE:].all() == (free != "style")
@@ -98,7 +91,7 @@ def test_what_is_held_is_not_annealed(free):
 @pytest.mark.parametrize(("labels", "share"), [(True, 0.5), (False, 0.99)])
 def test_a_point_rests_in_the_likeliest_styles(labels, share):
     """In two dimensions those are within √(-2 ln(1 - share)) deviations of the mean."""
-    run = toy_run(labels, std=2.0)
+    options = {"labels": labels, "std": 2.0}
     radius = (-2 * torch.tensor(1 - share).log()).sqrt()
     pure = torch.cat([torch.zeros(SIZE), 20 * F.one_hot(torch.tensor(3), 10) * labels])[
         : SIZE + 10 * labels
@@ -106,10 +99,10 @@ def test_a_point_rests_in_the_likeliest_styles(labels, share):
     inside, outside = pure.clone(), pure.clone()
     inside[0], outside[0] = 0.95 * radius, 1.05 * radius
     both = torch.stack([inside, outside])
-    assert Space(run, "both").may_rest(both).tolist() == [True, False]
-    assert Space(run, "both", anywhere=True).may_rest(both).all()
+    assert toy(**options).may_rest(both).tolist() == [True, False]
+    assert toy(anywhere=True, **options).may_rest(both).all()
     if labels:
-        assert Space(run, "digit").may_rest(both).all()  # a style that is given may be any
+        assert toy("digit", **options).may_rest(both).all()  # a style that is given may be any
         mixture = inside.clone()
         mixture[SIZE:] = 0
-        assert not Space(run, "both").may_rest(mixture)
+        assert not toy(**options).may_rest(mixture)

@@ -2,19 +2,26 @@
 
 import csv
 import os
+import shutil
+import signal
+import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, SMALL, assert_refused, one_line, save_run
+from conftest import ROOT, SMALL, assert_refused, constant_classifier, one_line, save_run
 from faults import Faults
 from PIL import Image
 
 import mnist
 from mnist.commands import encoder_vis, generate_all, tools
-from mnist.errors import Problem
+from mnist.data.mnist import MNIST_SHA256
+from mnist.errors import UserError
 from mnist.evaluation import metrics
+from mnist.figures import display
+from mnist.training.checkpoint import Progress
 
 VIS, ALL = "encoder-vis.py", "generate-all.py"
 
@@ -133,6 +140,55 @@ def test_a_directory_of_pictures(runs, run_here, tmp_path):
     assert "there is a directory of that name already" in one_line(refused.stderr)
 
 
+def test_doubts_about_a_scan_are_told(tmp_path, run_here):
+    flags = ("--feature-size", 3, "--from-image", "scan.png", "--output", "a.png", "--digit")
+    page = Image.new("L", (90, 120), 255)
+    page.paste(0, (40, 20, 50, 100))
+    page.save(tmp_path / "scan.png")
+
+    def warnings_for(digit, usual):
+        rows = [{"epoch": 1, "test_mse": usual}]
+        shutil.rmtree(tmp_path / "mnist3.ckpt", ignore_errors=True)
+        save_run(tmp_path / "mnist3.ckpt", "aae", SMALL, Progress(1, 0, 5, rows))
+        done = run_here(ALL, *flags, digit)
+        assert done.returncode == 0, done.stderr
+        return done.stderr.splitlines()
+
+    assert warnings_for(8, usual=1.0) == []
+    said = warnings_for(8, usual=1e-3)
+    assert len(said) == 1
+    assert said[0].startswith("warning: the encoder does not recognise scan.png as an 8: its")
+    save_run(tmp_path / "mnist-classifier.ckpt", "classifier", {"lr": 1e-3, "seed": 0, "layers": 1})
+    assert warnings_for(8, usual=1.0) == []  # one whose training was stopped has no say
+    shutil.rmtree(tmp_path / "mnist-classifier.ckpt")
+    constant_classifier(tmp_path / "mnist-classifier.ckpt", 5)
+    assert warnings_for(5, usual=1.0) == []
+    assert warnings_for(7, usual=1.0) == [
+        "warning: scan.png is read as a 5 by mnist-classifier.ckpt, and --digit 7 was given"
+    ]
+    (step,) = (tmp_path / "mnist-classifier.ckpt" / "checkpoints").iterdir()
+    (step / "weights.safetensors").write_bytes(b"")
+    (said,) = warnings_for(7, usual=1.0)
+    assert said.startswith("warning: the classifier is not asked: no checkpoint in")
+
+    wide = Image.new("L", (200, 120), 255)
+    for left in (40, 140):
+        wide.paste(0, (left, 20, left + 10, 100))
+    wide.save(tmp_path / "scan.png")
+    assert "more than one digit: crop it" in warnings_for(7, usual=1.0)[0]
+
+
+def test_a_tool_says_that_the_full_set_is_there_by_now(runs, run_here, tmp_path):
+    runs(3)
+    for name in MNIST_SHA256:
+        (tmp_path / name).touch()
+    flags = ("--feature-size", 3, "--output", "a.png")
+    done = run_here(ALL, *flags, "--data-dir", tmp_path)
+    assert done.returncode == 0
+    assert f"the full MNIST is in {tmp_path} by now" in one_line(done.stderr)
+    assert run_here(ALL, *flags).stderr == ""
+
+
 def test_a_scan_gives_its_style(runs, run_here, tmp_path):
     runs(3)
     Image.new("L", (90, 120), 255).save(tmp_path / "scan.png")
@@ -146,6 +202,7 @@ def test_a_scan_gives_its_style(runs, run_here, tmp_path):
     done = run_here(ALL, *flags, "--digit", 1, "--output", "a.png")
     assert done.returncode == 0, done.stderr
     picture(tmp_path / "a.png")
+    assert done.stderr == ""
     alone = run_here(ALL, *flags)
     assert "--from-image and --digit go together" in one_line(alone.stderr)
 
@@ -164,7 +221,8 @@ def test_a_scan_gives_its_style(runs, run_here, tmp_path):
         (("--from-test", "1", "--count", "2"), "cannot go together"),
         (("--from-image", "none.png", "--digit", "1"), "cannot read none.png: No such file"),
         (("--digit", "11"), "--digit"),
-        (("--output", "a.jpg"), ".jpg is not one of .png, .npz, a directory"),
+        (("--output", "a.bmp"), ".bmp is not one of .png, .jpg, .jpeg, .npz, a directory"),
+        (("--digits", "3,x"), "--digits: there is no digit 'x'"),
         (("--output", "none/a.png"), "there is no directory none"),
         (("--count", "201"), "more than can be looked at"),
         (("--count", "201", "--output", "a.PNG"), "more than can be looked at"),
@@ -172,7 +230,7 @@ def test_a_scan_gives_its_style(runs, run_here, tmp_path):
         (("--blend", "test1", "test2", "²"), "is not a whole number of at least 2"),
         (("--style", "1e39,0,0"), "beyond what float32 holds"),
         (("--count", "0"), "--count"),
-        (("--feature-size", "4", "--ckpt-dir", "mnist3.ckpt"), "styles of 3 numbers"),
+        (("--feature-size", "4", "--ckpt-dir", "mnist3.ckpt"), "a style of 3 dimensions"),
     ],
 )
 def test_bad_input_to_generate_all(runs, run_here, tmp_path, flags, says):
@@ -184,13 +242,55 @@ def test_bad_input_to_generate_all(runs, run_here, tmp_path, flags, says):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_run_that_is_not_told_the_digit_cannot_be_asked_for_one(runs, run_here):
+def test_an_unconditional_run_writes_one_image_a_style(runs, run_here, tmp_path):
     run = mnist.load(runs(3, labels=False))
-    done = run_here(ALL, "--feature-size", 3)
-    assert done.returncode == 2
-    assert "trained with --no-labels" in one_line(done.stderr)
-    with pytest.raises(ValueError, match="cannot be asked for one"):
-        run.generate()
+    generated = run.generate(count=5)
+    assert generated.images.shape == (5, 28, 28)
+    assert (generated.labels == -1).all()
+    done = run_here(ALL, "--feature-size", 3, "--count", 4, "--output", "rows.png")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "rows.png").text["run"] == "mnist3.ckpt"
+    assert_refused(run_here(ALL, "--feature-size", 3, "--digits", 3), "is unconditional")
+
+
+def test_only_some_digits_and_every_number_of_a_style(runs, run_here, tmp_path):
+    runs(3)
+    flags = ("--feature-size", 3, "--digits", "8,3", "--count", 2)
+    assert run_here(ALL, *flags, "--output", "a.npz").returncode == 0
+    arrays = np.load(tmp_path / "a.npz")
+    assert arrays["labels"].tolist() == [8, 3, 8, 3]
+    assert run_here(ALL, *flags, "--output", "a.png").returncode == 0
+    rows = Image.open(tmp_path / "a.png").text["styles"].split("; ")
+    written = np.array([[float(x) for x in row.split(",")] for row in rows])
+    assert np.allclose(written, arrays["styles"][::2], atol=1e-5)
+    assert run_here(ALL, *flags, "--output", "a.jpg").returncode == 0
+    assert Image.open(tmp_path / "a.jpg").format == "JPEG"
+
+
+def test_a_style_far_from_the_prior_is_warned_of(runs, run_here, tmp_path):
+    runs(3)
+    done = run_here(ALL, "--feature-size", 3, "--style", "0,30,-100", "--output", "a.png")
+    assert done.returncode == 0
+    assert "--style lies 100 standard deviations from the prior's mean" in one_line(done.stderr)
+    done = run_here(ALL, "--feature-size", 3, "--style", "0,3,-1", "--output", "a.png")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5])
+def test_a_count_that_is_none_is_refused(runs, count):
+    with pytest.raises(ValueError, match="count is"):
+        mnist.load(runs(3)).generate(count=count)
+
+
+def test_a_style_without_its_second_axis_is_refused(runs):
+    with pytest.raises(ValueError, match=r"styles are a int|styles are .*\[B, 3\] was expected"):
+        mnist.load(runs(3)).generate(1000)
+
+
+def test_a_run_says_what_it_is(runs):
+    said = repr(mnist.load(runs(3)))
+    assert "mnist3.ckpt" in said
+    assert "can encode, generate" in said
 
 
 def test_a_full_disk_leaves_nothing(runs, tmp_path, monkeypatch):
@@ -200,10 +300,10 @@ def test_a_full_disk_leaves_nothing(runs, tmp_path, monkeypatch):
     before = set(tmp_path.rglob("*"))
     for output in ("a.png", "a.npz"):
         for at in (1, 2, 3, 4):
-            with Faults(at, "error").applied(), pytest.raises(Problem, match="No space"):
+            with Faults(at, "error").applied(), pytest.raises(UserError, match="No space"):
                 generate_all.generate_all({"feature_size": 3, "output": output})
             assert set(tmp_path.rglob("*")) - before <= {tmp_path / output}
-    with Faults(3, "error").applied(), pytest.raises(Problem, match="No space"):
+    with Faults(3, "error").applied(), pytest.raises(UserError, match="No space"):
         generate_all.generate_all({"feature_size": 3, "output": "out"})
     assert not (tmp_path / "out").exists()
 
@@ -289,9 +389,9 @@ def test_the_table_holds_what_python_gives(runs, run_here, tmp_path):
     assert table.columns.tolist() == ["index", "digit", "style_0", "style_1", "style_2"]
     styles = run.styles(95, seed=2)
     np.testing.assert_array_equal(table["index"], styles.index)
-    np.testing.assert_array_equal(table["digit"], styles.digits)
+    np.testing.assert_array_equal(table["digit"], styles.labels)
     np.testing.assert_allclose(table.iloc[:, 2:], styles.styles, rtol=1e-5, atol=1e-6)
-    assert np.bincount(styles.digits).tolist() == [10] * 5 + [9] * 5
+    assert np.bincount(styles.labels).tolist() == [10] * 5 + [9] * 5
     assert len(set(styles.index.tolist())) == 95
 
 
@@ -311,7 +411,7 @@ def test_a_run_without_labels_has_figures_too(runs, run_here, tmp_path):
         (("--dims", "0,3"), "different ones of 0 to 2"),
         (("--dims", "0,0"), "different ones of 0 to 2"),
         (("--dims", "a"), "not a list of whole numbers"),
-        (("--sample-size", "2000"), "needs 200 images of each digit"),
+        (("--sample-size", "2000"), "there are 1,000 images, and a sample of 2,000"),
         (("--space", "pixels"), "add --projection pca or tsne"),
         (("--projection", "umap"), "--projection"),
         (("--digit", "3"), "are for --manifold"),
@@ -359,3 +459,24 @@ def test_an_output_is_checked_before_anything_is_computed(tmp_path):
     given = {"output": str(tmp_path / "empty")}
     assert tools.check_output(given, ("",)) == tmp_path / "empty"
     assert tools.check_output({}, ("",)) is None
+
+
+# --- windows ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"), [(ALL, ()), (VIS, ()), ("guide.py", ("--digit", 1))], ids=str
+)
+def test_no_process_is_left_of_looking_for_a_screen(script, flags, run_here, monkeypatch):
+    started = []
+
+    def start(*arguments, **options):
+        started.append(subprocess.Popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(display, "subprocess", SimpleNamespace(Popen=start, PIPE=-1, DEVNULL=-3))
+    monkeypatch.setattr(display, "TRY", "import time; time.sleep(60)")
+    monkeypatch.setenv("DISPLAY", ":99")
+    assert_refused(run_here(script, "--ckpt-dir", "none", *flags), "no trained run in none")
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+    assert started[0].stdout.closed

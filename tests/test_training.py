@@ -9,8 +9,9 @@ import pytest
 import torch
 from conftest import TRAINING, small
 
-from mnist.errors import Diverged, Interrupted, Problem
-from mnist.training.checkpoint import Progress
+from mnist.errors import Diverged, Interrupted, UserError
+from mnist.methods import Step
+from mnist.training.checkpoint import History, Progress
 from mnist.training.log import Report, clock
 from mnist.training.loop import train
 from mnist.training.session import Session
@@ -42,7 +43,7 @@ def go(method, dataset, session, progress, epochs=3, **changes):
         "batch_size": 15,
         "seed": 0,
         "log_every": 2,
-        "report": Report({}, method.headline, quiet=True),
+        "report": Report(method.headline, quiet=True),
     }
     train(method, dataset, session, progress, epochs=epochs, **options | changes)
 
@@ -109,8 +110,10 @@ def test_saving_every_few_steps_changes_nothing_and_keeps_the_newest(tmp_path, t
 
 def test_an_epoch_begun_by_a_version_with_other_numbers_is_not_gone_on_with(tmp_path, tiny):
     method, session = start(tmp_path, "sae")
-    progress = Progress(step=1, history=[torch.zeros(2)])
-    with pytest.raises(Problem, match="stopped within an epoch by another version"):
+    progress = Progress(step=1, history=History(["", ""], torch.zeros(1, 2)))
+    with pytest.raises(
+        UserError, match="another version of mnist-style stopped it within an epoch"
+    ):
         go(method, tiny, session, progress)
 
 
@@ -238,15 +241,16 @@ def test_a_gradient_that_is_no_number_is_named(tmp_path, tiny):
 def test_gradient_norms_are_the_gradients_norms(tiny, method_name):
     method = small(method_name)
     assert method.gradient_norms() == {}
-    method.step(tiny.train.batch(slice(0, 20)), 0.5)
+    method.step(tiny.train.batch(slice(0, 20)), Step(0, 0.5))
+    norms = method.gradient_norms()
     for name, player in method.players.items():
         flat = torch.cat([p.grad.flatten() for p in player.parameters])
-        torch.testing.assert_close(method.gradient_norms()[f"{name}_gradient"], flat.norm())
+        torch.testing.assert_close(norms[f"{name}_gradient"], flat.norm())
 
 
 def test_a_batch_larger_than_the_data(tmp_path, tiny):
     method, session = start(tmp_path, "sae")
-    with pytest.raises(Problem, match="batch of 61 is more than the 60"):
+    with pytest.raises(UserError, match="batch of 61 is more than the 60"):
         go(method, tiny, session, Progress(), batch_size=61)
 
 
@@ -254,16 +258,16 @@ def test_every_image_is_seen_once_an_epoch(tmp_path, tiny):
     method, session = start(tmp_path, "sae")
     step, seen = method.step, []
 
-    def look(batch, progress):
-        seen.append((batch.images, progress))
-        return step(batch, progress)
+    def look(batch, moment):
+        seen.append((batch.images, moment))
+        return step(batch, moment)
 
     method.step = look
     go(method, tiny, session, Progress(), epochs=2)
     images = torch.cat([images for images, _ in seen[:4]])
     ours = {image.numpy().tobytes() for image in tiny.train.batch(slice(0, 60)).images}
     assert {image.numpy().tobytes() for image in images} == ours
-    assert [progress for _, progress in seen] == [i / 8 for i in range(8)]
+    assert [moment for _, moment in seen] == [Step(i, i / 8) for i in range(8)]
 
 
 def test_clock():

@@ -1,5 +1,6 @@
 """The windows, opened for real on a screen that nobody sees: hovered, clicked, brushed, closed."""
 
+import io
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from PIL import Image
 
 from mnist.commands.encoder_vis import Look, measure, sample, scatter
 from mnist.commands.tools import open_run
+from mnist.data.mnist import MNIST
+from mnist.data.spec import DataSpec
 from mnist.figures.display import Probe
 from mnist.training.checkpoint import Progress
 
@@ -35,7 +38,9 @@ def screen():
             patch.setenv("DISPLAY", f":{pipe.readline().strip()}")
             patch.setenv("XDG_RUNTIME_DIR", "/tmp")
             patch.delenv("QT_QPA_PLATFORM", raising=False)
-            yield None if Probe().obstacle() else os.environ["DISPLAY"]
+            with Probe() as probe:
+                obstacle = probe.obstacle()
+            yield None if obstacle else os.environ["DISPLAY"]
         server.kill()
 
 
@@ -104,14 +109,12 @@ def test_hovering_shows_the_image_and_its_reconstruction(window):
         grey = shown.pixelColor(6 * column + 3, 6 * row + 3).red()
         assert abs(grey - 255 * (1 - image[row, column])) <= 1
     assert window.pictures[1].pixmap() is not None
-    assert f"a {window.figure.digits[number]}" in window.text.text()
+    assert MNIST.named(window.figure.labels[number]) in window.text.text()
 
 
 def drawn_in_colour(window):
     """Which points the first panel draws in colour."""
-    (collection, members) = window.figure.panels[0].drawn[0]
-    assert (members == np.arange(len(members))).all()
-    return collection.get_facecolors()[:, 3] == 1
+    return window.figure.panels[0].dots.get_facecolors()[:, 3] == 1
 
 
 def test_a_digit_is_isolated_by_the_legend_and_by_d(window):
@@ -121,21 +124,21 @@ def test_a_digit_is_isolated_by_the_legend_and_by_d(window):
     box = window.figure.legend_entries[4][1].get_window_extent()
     place = at(window, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
     QTest.mouseClick(window.canvas, Qt.LeftButton, Qt.NoModifier, place)
-    assert window.digit == 4
-    assert (drawn_in_colour(window) == (window.figure.digits == 4)).all()
+    assert window.isolated == 4
+    assert (drawn_in_colour(window) == (window.figure.labels == 4)).all()
     QTest.keyClick(window, Qt.Key_D)
-    assert (drawn_in_colour(window) == (window.figure.digits == 5)).all()
+    assert (drawn_in_colour(window) == (window.figure.labels == 5)).all()
     hidden, x, y = lonely_point(window, window.figure.panels[0])
     QTest.mouseMove(window.canvas, at(window, x, y))
     QTest.qWait(100)
-    assert window.shown != hidden or window.figure.digits[hidden] == 5
+    assert window.shown != hidden or window.figure.labels[hidden] == 5
     for _ in range(5):
         QTest.keyClick(window, Qt.Key_D)
-    assert window.digit is None
+    assert window.isolated is None
     assert drawn_in_colour(window).all()
     QTest.mouseClick(window.canvas, Qt.LeftButton, Qt.NoModifier, place)
     QTest.mouseClick(window.canvas, Qt.LeftButton, Qt.NoModifier, place)
-    assert window.digit is None
+    assert window.isolated is None
 
 
 def test_brushing_marks_the_same_points_in_all_panels(window):
@@ -154,7 +157,7 @@ def test_brushing_marks_the_same_points_in_all_panels(window):
     outside = ((places < low - 1) | (places > high + 1)).any(1)
     assert inside.sum() > 10
     for drawn in window.figure.panels:
-        coloured = drawn.drawn[0][0].get_facecolors()[:, 3] == 1
+        coloured = drawn.dots.get_facecolors()[:, 3] == 1
         assert coloured[inside].all()
         assert not coloured[outside].any()
     corner = panel.axes.transAxes.transform((0.01, 0.01))
@@ -197,6 +200,59 @@ def test_an_error_in_a_window_ends_in_python(window):
     with pytest.raises(ZeroDivisionError):
         module.run(window)
     assert sys.excepthook is before
+
+
+def test_d_goes_through_the_classes_that_have_points(tmp_path):
+    """Of another spec than MNIST's, in colour, of which some classes are not in the sample."""
+    from PyQt5.QtCore import Qt
+    from PyQt5.QtTest import QTest
+
+    from mnist.figures import plotting
+    from mnist.figures import window as module
+
+    spec = DataSpec((3, 20, 24), tuple(f"letter {i}" for i in range(26)), "letter")
+    labels = np.array([3, 3, 12, 25, 25])
+    points = np.arange(10.0).reshape(5, 2)
+    figure = plotting.projection(points, labels, spec, ("x", "y"), "T", "s")
+    image = np.full((20, 24, 3), (0.2, 0.4, 1.0))
+    module.application()
+    shown = module.FigureWindow(figure, lambda _: (image, image, "t"), "t", tmp_path / "x.png")
+    shown.show()
+    seen = []
+    for _ in range(5):
+        QTest.keyClick(shown, Qt.Key_D)
+        seen.append(shown.isolated)
+    assert seen == [3, 12, 25, None, 3]
+    assert "letter 3" in shown.statusBar().currentMessage()
+    places = figure.panels[0].axes.transData.transform(points)
+    shown.move(type("Event", (), dict(zip("xy", places[0], strict=True), inaxes=figure.axes[0])))
+    pixels = shown.pictures[0].pixmap().toImage()
+    assert (pixels.width(), pixels.height()) == (168, 140)
+    assert pixels.pixelColor(80, 80).getRgb()[:3] == (51, 102, 255)
+    shown.close()
+
+
+def test_a_picture_fills_its_window(window, tmp_path):
+    """There is no grey beside it, and where the window is larger it is white."""
+    from PyQt5.QtTest import QTest
+
+    from mnist.figures import window as module
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (400, 300), (0, 0, 200)).save(buffer, "PNG")
+    shown = module.PictureWindow(buffer.getvalue(), "t", tmp_path / "x.png")
+    shown.show()
+    QTest.qWait(100)
+    area = shown.centralWidget()
+    assert (area.width(), area.height()) == (400, 300)
+    assert not area.verticalScrollBar().isVisible()
+    seen = area.grab().toImage()
+    corners = [(0, 0), (399, 0), (0, 299), (399, 299)]
+    assert all(seen.pixelColor(*place).getRgb()[:3] == (0, 0, 200) for place in corners)
+    shown.resize(500, 500)
+    QTest.qWait(100)
+    assert area.grab().toImage().pixelColor(5, 5).getRgb()[:3] == (255, 255, 255)
+    shown.close()
 
 
 def test_an_animation_moves_stops_and_saves(window, tmp_path):

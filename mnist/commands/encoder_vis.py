@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,15 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist.commands.cli import DEFAULTS, run_directory
-from mnist.commands.tools import as_style, check_output, open_run, show, write
-from mnist.data import CLASSES, Digits, load_same_dataset
-from mnist.errors import Problem
+from mnist.commands.arguments import DEFAULTS, run_directory
+from mnist.commands.tools import as_style, check_output, class_of, open_run, show, write
+from mnist.data import DataSpec, Split, load_same_dataset
+from mnist.errors import UserError
 from mnist.evaluation import metrics
 from mnist.figures import plotting
 from mnist.figures.display import Probe
+from mnist.figures.images import to_arrays
 from mnist.latent import maps
-from mnist.networks.prior import ks_distance
+from mnist.networks.prior import Marginals, ks_distance
 from mnist.training.run import Run, balanced_sample
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -31,9 +33,9 @@ REACH = 3  # standard deviations that a traversal goes each way
 class Measured(NamedTuple):
     """The styles of all test images, and what they come to."""
 
-    test: Digits
+    test: Split
     styles: Tensor  # [B, N]
-    ks: Tensor  # [N]
+    ks: Tensor | None  # [N], where the prior's distribution is known
     leakage: float
 
 
@@ -44,12 +46,17 @@ def encoder_vis(given: dict[str, Any]) -> None:
         given: the flags that were given, by name.
 
     Raises:
-        Problem: anything that its user can mend.
+        UserError: any user error.
     """
     output = check_output(given, SUFFIXES)
-    probe = None if output else Probe()
     refuse_contradictions(given)
-    run = open_run(given)
+    with nullcontext() if output else Probe() as probe:
+        look_at(given, output, probe)
+
+
+def look_at(given: dict[str, Any], output: Path | None, probe: Probe | None) -> None:
+    """Draw the figure that the flags ask for, into a file or where there can be a window."""
+    run = open_run(given, "generate" if "manifold" in given else "encode")
     look = None
     if "manifold" in given:
         figure = manifold(run, given)
@@ -59,28 +66,28 @@ def encoder_vis(given: dict[str, Any]) -> None:
         figure = scatter(run, given, found, index)
         look = Look(run, found, index)
         if "csv" in given:
-            write_csv(Path(given["csv"]), found, index)
+            write_csv(Path(given["csv"]), run.spec, found, index)
     picture, window = partial(plotting.picture, figure), partial(open_window, figure, look)
     show(given, "encoder-vis", output, probe, picture, window)
 
 
 def refuse_contradictions(given: dict[str, Any]) -> None:
-    """Raise a Problem for flags that do not go together."""
+    """Raise a UserError for flags that do not go together."""
     if "manifold" in given:
         for flag in ("csv", "projection", "space", "sample_size"):
             if flag in given:
                 name = flag.replace("_", "-")
-                raise Problem(
+                raise UserError(
                     f"--manifold and --{name} do not go together: it decodes, they encode"
                 )
     elif "digit" in given or "style" in given:
-        raise Problem("--digit and --style are for --manifold: add it")
+        raise UserError("--digit and --style are for --manifold: add it")
     if "dims" in given and given.get("projection", "matrix") != "matrix":
-        raise Problem("--dims is for the matrix: a projection takes all dimensions")
+        raise UserError("--dims is for the matrix: a projection takes all dimensions")
     if given.get("space") == "pixels" and given.get("projection", "matrix") == "matrix":
-        raise Problem("784 pixels make no matrix: add --projection pca or tsne")
+        raise UserError("so many pixels make no matrix: add --projection pca or tsne")
     if "csv" in given and not Path(given["csv"]).parent.is_dir():
-        raise Problem(f"--csv {given['csv']}: there is no such directory")
+        raise UserError(f"--csv {given['csv']}: there is no such directory")
 
 
 # --- styles of test images ----------------------------------------------------------------------
@@ -90,13 +97,14 @@ def measure(run: Run, given: dict[str, Any]) -> Measured:
     """Encode all test images, and see how near to the prior and how free of the digit they are."""
     test = load_same_dataset(run.config["training"], given.get("data_dir")).test
     styles = torch.from_numpy(run.styles_of(test, torch.arange(len(test))).styles)
-    ks = ks_distance(styles, run.prior.cdf)
+    prior = run.method.prior
+    ks = ks_distance(styles, prior.cdf) if isinstance(prior, Marginals) else None
     # Every second style is read by the help of the others.
     leakage = metrics.knn_accuracy(styles[::2], test.labels[::2], styles[1::2], test.labels[1::2])
     return Measured(test, styles, ks, leakage)
 
 
-def sample(test: Digits, given: dict[str, Any]) -> Tensor:
+def sample(test: Split, given: dict[str, Any]) -> Tensor:
     """Numbers of the test images to draw."""
     wanted = DEFAULTS | given
     return balanced_sample(test.labels, wanted["sample_size"], wanted["seed"])
@@ -107,27 +115,37 @@ def scatter(
 ) -> plotting.StyleFigure:
     """The figure of the chosen images' styles, or pixels."""
     wanted = DEFAULTS | given
-    digits = found.test.labels[index].numpy()
-    worst = int(found.ks.argmax())
-    subtitle = (
-        f"{len(index):,} of {len(found.test):,} test images. Worst KS distance to the prior "
-        f"{found.ks[worst]:.3f} (dimension {worst}).\nDigit read off the style by "
-        f"{metrics.NEIGHBOURS} nearest neighbours: {found.leakage:.1%} "
-        f"(chance {metrics.chance(found.test.labels.numpy()):.1%})."
+    labels, spec = found.test.labels[index].numpy(), run.spec
+    shown = f"Shown: {len(index):,} of the {len(found.test):,} test images"
+    if wanted["space"] == "pixels":
+        title = f"{run.config['training']['dataset']}: test images by their pixels"
+        points, names = project(found, index, wanted)
+        subtitle = f"{shown}; the autoencoder has no part in it."
+        return plotting.projection(points, labels, spec, names, title, subtitle)
+    subtitle = f"{shown}.\nOver all {len(found.test):,}: "
+    if found.ks is not None:
+        worst = int(found.ks.argmax())
+        subtitle += f"worst KS distance to the prior {found.ks[worst]:.3f} (dimension {worst});\n"
+    subtitle += (
+        f"{spec.class_word} read off the style by {metrics.NEIGHBOURS} nearest neighbours "
+        f"{found.leakage:.1%} (chance {metrics.chance(found.test.labels.numpy()):.1%})."
     )
     title = name_of(run, given)
     if wanted["projection"] != "matrix":
         points, names = project(found, index, wanted)
-        return plotting.projection(points, digits, names, title, subtitle)
+        return plotting.projection(points, labels, spec, names, title, subtitle)
+    size = found.styles.shape[1]
     # Of too many dimensions to draw, those farthest from the prior.
-    worst_ones = found.ks.topk(min(MOST_DIMENSIONS, len(found.ks))).indices.tolist()
-    dims = dimensions(given, len(found.ks)) or sorted(worst_ones)
+    farthest = found.ks if found.ks is not None else torch.arange(size, 0, -1)
+    worst_ones = farthest.topk(min(MOST_DIMENSIONS, size)).indices.tolist()
+    dims = dimensions(given, size) or sorted(worst_ones)
     return plotting.scatter_matrix(
         found.styles[index][:, dims].numpy(),
-        digits,
+        labels,
+        spec,
         [f"dimension {i}" for i in dims],
-        run.prior.pdf,
-        run.prior.std,
+        run.prior.pdf if isinstance(run.method.prior, Marginals) else None,
+        run.prior.std if run.method.prior is not None else float(found.styles.std()),
         title,
         subtitle,
     )
@@ -147,7 +165,7 @@ def dimensions(given: dict[str, Any], size: int) -> list[int]:
     dims = given.get("dims", [])
     bad = [i for i in dims if not 0 <= i < size]
     if bad or len(set(dims)) < len(dims) or len(dims) > MOST_DIMENSIONS:
-        raise Problem(
+        raise UserError(
             f"--dims {','.join(map(str, dims))}: name at most {MOST_DIMENSIONS} different ones "
             f"of 0 to {size - 1}"
         )
@@ -159,14 +177,16 @@ def project(
 ) -> tuple[np.ndarray, tuple[str, str]]:
     """The chosen images in the plane, [B, 2], by scikit-learn; and the names of the axes."""
     if len(index) < 4:
-        raise Problem(f"--projection needs at least 4 images, not {len(index)}: more --sample-size")
+        raise UserError(
+            f"--projection needs at least 4 images, not {len(index)}: more --sample-size"
+        )
     if wanted["space"] == "pixels":
         inputs, what = found.test.images[index].flatten(1).float().div(255).numpy(), "pixels"
     else:
         inputs, what = found.styles[index].numpy(), "style"
     if wanted["projection"] == "pca":
         if inputs.shape[1] < 2:
-            raise Problem("a style of one number has no second component: leave --projection out")
+            raise UserError("a style of one number has no second component: leave --projection out")
         from sklearn.decomposition import PCA  # late: a second to import
 
         pca = PCA(2, random_state=wanted["seed"])
@@ -184,11 +204,11 @@ def project(
     return points, (f"t-SNE of {what}, first", f"t-SNE of {what}, second")
 
 
-def write_csv(path: Path, found: Measured, index: Tensor) -> None:
-    """Image number, digit and style of the chosen images."""
+def write_csv(path: Path, spec: DataSpec, found: Measured, index: Tensor) -> None:
+    """Image number, class and style of the chosen images."""
     import pandas as pd  # late: half a second to import
 
-    columns = {"index": index.numpy(), "digit": found.test.labels[index].numpy()}
+    columns = {"index": index.numpy(), spec.class_word: found.test.labels[index].numpy()}
     columns |= {f"style_{i}": numbers for i, numbers in enumerate(found.styles[index].T.numpy())}
     write(path, pd.DataFrame(columns).to_csv(index=False).encode())
     print(f"{len(index):,} styles written to {path}")
@@ -201,14 +221,17 @@ class Look:
         self.run, self.found, self.index = run, found, index
 
     def __call__(self, point: int) -> tuple[np.ndarray, np.ndarray, str]:
-        """Two images [28, 28] in [0, 1] and a text."""
+        """Two images [H, W] or [H, W, 3] in [0, 1] and a text."""
         number = self.index[point : point + 1]
-        images, labels = self.found.test.batch(number)
+        images, labels, *_ = self.found.test.batch(number)
         style = self.found.styles[number]
-        rebuilt = self.run.decode(style, labels)
+        rebuilt = torch.zeros_like(images)
+        if self.run.can_decode:
+            rebuilt = self.run.decode(style, labels).cpu()
         numbers = ", ".join(f"{value:.2f}" for value in style[0, :MOST_DIMENSIONS].tolist())
-        text = f"test image {number.item()}: a {labels.item()}\nstyle {numbers}"
-        return images[0, 0].numpy(), rebuilt[0, 0].numpy(), text
+        named = self.run.spec.named(int(labels))
+        text = f"test image {int(number)}: {named}\nstyle {numbers}"
+        return to_arrays(images[0]), to_arrays(rebuilt[0]), text
 
 
 # --- decoded styles -----------------------------------------------------------------------------
@@ -217,16 +240,17 @@ class Look:
 def manifold(run: Run, given: dict[str, Any]) -> Any:
     """The figure of decoded styles: a map of two numbers, or a line along each of more."""
     size = run.prior.feature_size
-    if not run.config["model"]["labels"]:
-        if "digit" in given:
-            raise Problem(f"{run_directory(given)} was trained with --no-labels: leave --digit out")
-        digits: list[int | None] = [None]
+    chosen = class_of(run, given)
+    if not run.conditional:
+        if chosen is not None:
+            raise UserError(f"{run.name} was trained with --no-labels: leave --digit out")
+        labels: list[int | None] = [None]
     else:
-        digits = [given["digit"]] if "digit" in given else list(range(CLASSES))
-    alone = len(digits) == 1
-    if size == 2:
+        labels = list(range(run.spec.classes)) if chosen is None else [chosen]
+    alone = len(labels) == 1
+    if size == 2 and isinstance(run.prior, Marginals):
         if "style" in given or "dims" in given:
-            raise Problem(
+            raise UserError(
                 "--style and --dims are not for two dimensions: the map shows all of them"
             )
         side = GRID if alone else SMALL_GRID
@@ -234,7 +258,7 @@ def manifold(run: Run, given: dict[str, Any]) -> Any:
         numbers = styles[0, :, 0].tolist()
         across = [f"{x:.1f}" for x in numbers], "dimension 0, quantiles of the prior"
         down = [f"{y:.1f}" for y in reversed(numbers)], "dimension 1"
-        what = f"Styles at {side} × {side} quantiles of the prior, decoded."
+        what = f"Styles at {side} × {side} quantiles of the prior, decoded: means, not sharpened."
     else:
         centre = as_style(run, given.get("style", [0.0] * size), "--style")[0]
         steps = STEPS if alone else SMALL_STEPS
@@ -245,17 +269,18 @@ def manifold(run: Run, given: dict[str, Any]) -> Any:
         across = [f"{x:.1f}" for x in numbers], "standard deviations"
         down = [str(i) for i in dims], "dimension"
         about = "the prior's mean" if "style" not in given else "the style given"
-        what = f"Each dimension in turn from -{REACH}σ to {REACH}σ about {about}, decoded."
-    grids = [decode_grid(run, styles, digit) for digit in digits]
-    names = ["" if digit is None else str(digit) for digit in digits]
+        what = f"Each dimension in turn from -{REACH}σ to {REACH}σ about {about}, decoded: means, "
+        what += "not sharpened."
+    grids = [decode_grid(run, styles, label) for label in labels]
+    names = ["" if label is None else run.spec.class_names[label] for label in labels]
     return plotting.image_grids(grids, names, across, down, name_of(run, given), what)
 
 
-def decode_grid(run: Run, styles: Tensor, digit: int | None) -> np.ndarray:
-    """Images [rows, columns, 28, 28] of styles [rows, columns, N]."""
+def decode_grid(run: Run, styles: Tensor, label: int | None) -> np.ndarray:
+    """Images [rows, columns, H, W] or [..., 3] of styles [rows, columns, N]."""
     flat = styles.flatten(0, 1)
-    labels = None if digit is None else torch.full((len(flat),), digit)
-    return run.decode(flat, labels).reshape(*styles.shape[:2], *(28, 28)).numpy()
+    labels = None if label is None else torch.full((len(flat),), label)
+    return to_arrays(run.decode(flat, labels).unflatten(0, styles.shape[:2]))
 
 
 def open_window(figure: Any, look: Look | None, title: str, path: Path) -> None:

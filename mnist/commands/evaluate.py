@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from mnist.commands.cli import EVALUATE_DEFAULTS, run_directory, warn
-from mnist.commands.readers import open_reader
+from mnist import files
+from mnist.commands.arguments import EVALUATE_DEFAULTS, run_directory, warn
+from mnist.commands.classifiers import open_classifier
 from mnist.commands.tools import common_dataset, open_run, write
-from mnist.errors import Problem
+from mnist.errors import UserError
 from mnist.evaluation.inception import InceptionDistance
 from mnist.evaluation.measure import Subject, measure, steps_to_measure
 from mnist.training.environment import versions
-from mnist.training.run import Reader, Run
+from mnist.training.run import Run
 
 
 class Row(NamedTuple):
@@ -32,6 +33,7 @@ class Row(NamedTuple):
 
 
 TABLE = {
+    "classification of test images": [Row("accuracy", "read as their digit", ".2%")],
     "reconstruction of test images": [
         Row("mse", "squared error (MSE)", ".4f"),
         Row("bce", "cross-entropy (BCE), nats a pixel", ".4f"),
@@ -74,15 +76,15 @@ def evaluate(given: dict[str, Any]) -> None:
         given: the flags that were given, by name.
 
     Raises:
-        Problem: anything that its user can mend.
+        UserError: any user error.
     """
     wanted = EVALUATE_DEFAULTS | given
     directories = [Path(name) for name in given.get("ckpt_dir") or [run_directory(given)]]
     if len(set(directories)) < len(directories):
-        raise Problem("--ckpt-dir names a directory twice")
+        raise UserError("--ckpt-dir names a directory twice")
     runs = [open_to_evaluate(given, directory) for directory in directories]
     dataset = common_dataset(runs, given)
-    judge = open_reader(given, "judge", wanted["judge"], dataset.name)
+    judge = open_classifier(given, "judge", wanted["judge"], runs[0])
     inception = open_inception() if given.get("inception") else None
     options = {"quick": given.get("quick", False), "ex_post": given.get("ex_post") == "gmm"}
     subjects = [subject_of(run) for run in runs]
@@ -112,47 +114,56 @@ def open_to_evaluate(given: dict[str, Any], directory: Path) -> Run:
     """A run, in whose directory something can be written.
 
     Raises:
-        Problem: there is none, or nothing can.
+        UserError: there is none, or nothing can.
     """
     run = open_run(given | {"ckpt_dir": str(directory)})
     if run.epoch == 0:
-        raise Problem(f"{directory} has not been trained for an epoch yet")
+        raise UserError(f"{directory} has not been trained for an epoch yet")
     if not os.access(directory, os.W_OK):
-        raise Problem(f"cannot write to {directory}, where evaluation.json is to be")
+        raise UserError(f"cannot write to {directory}, where evaluation.json is to be")
     return run
 
 
 def subject_of(run: Run) -> Subject:
     """A run as what is evaluated."""
     sharp = partial(run.decode, sharpness=run.sharpness)
-    return Subject(run.encode, run.decode, sharp, run.prior, run.config["model"]["labels"])
+    return Subject(
+        run.spec,
+        run.encode if run.can_encode else None,
+        run.decode if run.can_decode else None,
+        sharp if run.can_generate else None,
+        run.log_probs if run.can_classify else None,
+        run.method.prior,
+        run.conditional,
+    )
 
 
 def open_inception() -> InceptionDistance | None:
     """The Inception network, or None and a warning where it cannot be had."""
     try:
         return InceptionDistance()
-    except Problem as error:
+    except UserError as error:
         warn(f"{error}; going on without it")
         return None
 
 
 def about(
-    directory: Path, run: Run, judge: Reader, wanted: dict[str, Any]
+    directory: Path, run: Run, judge: Run, wanted: dict[str, Any]
 ) -> dict[str, str | float | bool | None]:
     """What an evaluation is of, and by what."""
     training, model = run.config["training"], run.config["model"]
     return {
         "ckpt_dir": str(directory),
         "method": run.config["method"],
-        "feature_size": model["feature_size"],
-        "labels": model["labels"],
+        "feature_size": run.prior.feature_size if run.method.prior else None,
+        "labels": run.conditional,
         "epochs": run.epoch,
         "run_seed": model["seed"],
+        "class_word": run.spec.class_word,
         "dataset": training["dataset"],
         "dataset_sha256": training["dataset_sha256"],
         "sharpness": run.sharpness,
-        "judge": str(wanted["judge"]),
+        "judge": judge.name,
         "judge_network": judge.method.summary(),
         "seed": wanted["seed"],
         "threads": torch.get_num_threads(),
@@ -163,33 +174,43 @@ def keep(directory: Path, found: dict[str, Any]) -> None:
     """Write an evaluation beside the run, and add it to those before.
 
     Raises:
-        Problem: the disk refuses.
+        UserError: the disk refuses.
     """
     write(directory / "evaluation.json", (json.dumps(found, indent=2) + "\n").encode())
     history = directory / "evaluations.jsonl"
-    line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds")} | found) + "\n"
+    at = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
-        before = history.read_bytes() if history.exists() else b""
+        files.append_line(history, json.dumps(at | found))
     except OSError as error:
-        raise Problem(f"cannot read {history} ({error.strerror})") from error
-    write(history, before + line.encode())
+        raise UserError(f"cannot write {history} ({error.strerror})") from error
 
 
 def table(found: list[dict[str, Any]]) -> str:
     """Evaluations side by side, as text."""
+    word = found[0]["class_word"]
     sections = TABLE | {"images in styles of the prior": SAMPLES}
     if any("gmm_cas" in each for each in found):
         rows = [row._replace(name=f"gmm_{row.name}") for row in SAMPLES]
         sections["images in styles of a mixture for each digit"] = rows
+    # Only what applies to one of the runs, at least.
+    sections = {
+        title.replace("digit", word): [
+            row._replace(what=row.what.replace("digit", word))
+            for row in rows
+            if any(each.get(row.name) is not None for each in found)
+        ]
+        for title, rows in sections.items()
+    }
     columns = [[each["ckpt_dir"] for each in found]]
     first = [""]
     for title, rows in sections.items():
+        if not rows:
+            continue
         first += ["", title]
         columns += [[""] * len(found)] * 2
         for row in rows:
-            if any(each.get(row.name) is not None for each in found):
-                first.append(f"  {row.what}")
-                columns.append([cell(row, each) for each in found])
+            first.append(f"  {row.what}")
+            columns.append([cell(row, each) for each in found])
     width = max(map(len, first))
     widths = [max(len(line[i]) for line in columns) for i in range(len(found))]
     lines = [

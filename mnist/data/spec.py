@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mnist.errors import Problem
+from mnist.errors import UserError
 
 VOWELS = tuple("AEFHILMNORSXaefhilmnorsx8")  # single characters that are said with a vowel first
 
@@ -72,17 +72,17 @@ class DataSpec:
         """The class of that name, or with that index where no name is meant.
 
         Raises:
-            Problem: there is none, and which there are.
+            UserError: there is none, and which there are.
         """
         exact = [i for i, name in enumerate(self.class_names) if name == text]
         alike = [i for i, name in enumerate(self.class_names) if name.lower() == text.lower()]
         for found in (exact, alike):
             if len(found) == 1:
                 return found[0]
-        if text.isdecimal() and int(text) < self.classes:
+        if text.isascii() and text.isdecimal() and int(text) < self.classes:
             return int(text)
         shown = self.class_names if self.classes <= 12 else (*self.class_names[:11], "...")
-        raise Problem(
+        raise UserError(
             f"there is no {self.class_word} {text!r}: it is one of "
             f"{', '.join(shown)}, or its index from 0 to {self.classes - 1}"
         )

@@ -1,13 +1,13 @@
 """Labelled images as tensors in memory: the whole set is a few ten megabytes.
 
-A batch is `Digits.batch(order[i:j])`, where the order follows from (seed, epoch): there is no
+A batch is `Split.batch(order[i:j])`, where the order follows from (seed, epoch): there is no
 worker, queue or hidden state, so any step of any epoch can be entered again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,66 +15,94 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist.errors import Problem
-
-SIDE = 28
-CLASSES = 10
-HELD_OUT_OF = 12
+from mnist.data.spec import DataSpec
+from mnist.errors import UserError
 
 
-class Unavailable(Problem):
+class Unavailable(UserError):
     """A data set that is neither on this machine nor to be fetched."""
 
 
 class Batch(NamedTuple):
-    """Images float32 [B, 1, 28, 28] in [0, 1] and their digits int64 [B] (-1: unlabelled)."""
+    """Images with their labels, and where they come from.
+
+    Attributes:
+        images: float32 [B, C, H, W] in [0, 1].
+        labels: int64 [B], −1 for an unlabelled image.
+        index: their numbers in the split, int64 [B]; None if they are in none.
+        writers: who wrote them, int64 [B]; None where that is not known.
+    """
 
     images: Tensor
     labels: Tensor
+    index: Tensor | None = None
+    writers: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Digits:
-    """Images uint8 [N, 28, 28] (0 is paper, 255 is ink) with their digits int64 [N]."""
+class Split:
+    """A part of a data set, such as its training images.
+
+    Attributes:
+        images: uint8 [N, H, W] in grey (255 is ink), or [N, H, W, 3] in colour.
+        labels: int64 [N], −1 for an unlabelled image.
+        writers: int64 [N]; None where they are not known.
+    """
 
     images: Tensor
     labels: Tensor
+    writers: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device: torch.device | str) -> Digits:
-        """The same digits on another device."""
-        return Digits(self.images.to(device), self.labels.to(device))
+    def to(self, device: torch.device | str) -> Split:
+        """The same on another device."""
+        return self.each(lambda tensor: tensor.to(device))
+
+    def some(self, chosen: Tensor | slice) -> Split:
+        """The chosen images, by themselves."""
+        return self.each(lambda tensor: tensor[chosen])
+
+    @property
+    def labelled(self) -> Split:
+        """Those images that have a label."""
+        there = self.labels >= 0
+        return self if there.all() else self.some(there)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Split:
+        """The same change made to each tensor."""
+        writers = None if self.writers is None else change(self.writers)
+        return Split(change(self.images), change(self.labels), writers)
 
     def batch(self, indices: Tensor | slice) -> Batch:
-        """The chosen digits, [B], as a network takes them."""
-        images = self.images[indices].unsqueeze(1).to(torch.float32).div_(255)
-        return Batch(images, self.labels[indices])
-
-    def some(self, chosen: Tensor | slice) -> Digits:
-        """The chosen digits, by themselves."""
-        return Digits(self.images[chosen], self.labels[chosen])
+        """The chosen images, [B], as a network takes them."""
+        images = from_bytes(self.images[indices])
+        if isinstance(indices, slice):
+            indices = torch.arange(len(self), device=self.labels.device)[indices]
+        writers = None if self.writers is None else self.writers[indices]
+        return Batch(images, self.labels[indices], indices, writers)
 
     def batches(self, size: int = 1000) -> Iterator[Batch]:
-        """All digits in turn, as many at once as is good for looking at them."""
+        """All images in turn, as many at once as is good for looking at them."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, start + size))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test part, and where they were read from.
+    """A training and a test part, what they show, and where they were read from.
 
     Attributes:
         held_out: training images that are kept from training, if `hold_out` was asked for.
     """
 
     name: str
-    train: Digits
-    test: Digits
+    spec: DataSpec
+    train: Split
+    test: Split
     source: str
-    held_out: Digits | None = None
+    held_out: Split | None = None
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data set on another device."""
@@ -83,12 +111,27 @@ class Dataset:
             self, train=self.train.to(device), test=self.test.to(device), held_out=held_out
         )
 
-    def hold_out(self) -> Dataset:
-        """The same, with every twelfth training image held out: 5,000 of MNIST's 60,000.
+    def hold_out(self, count: int) -> Dataset:
+        """The same, with about `count` training images held out: the last ones of each class.
 
-        To decide by them when to stop: decided by the test images, these would be no test.
+        Settings are chosen, and training stopped early, by these: by the test images, those would
+        be no test. The last ones of MNIST are by other writers than the first, as the test
+        images are, and a choice among every twelfth image was seen to flatter (docs/LOG.md).
         """
-        kept = torch.arange(len(self.train)) % HELD_OUT_OF != 0
+        labels = self.train.labels
+        held = torch.zeros(len(labels), dtype=torch.bool)
+        for label in labels.unique():
+            there = torch.nonzero(labels == label)[:, 0]
+            share = round(count * len(there) / len(labels))
+            held[there[len(there) - share :]] = True
+        return self.part(~held)
+
+    def hold_out_every_twelfth(self) -> Dataset:
+        """The same, held out as up to version 0.5.0."""
+        return self.part(torch.arange(len(self.train)) % 12 != 0)
+
+    def part(self, kept: Tensor) -> Dataset:
+        """The same, with training images that are not `kept`, bool [N], held out."""
         return replace(self, train=self.train.some(kept), held_out=self.train.some(~kept))
 
     @property
@@ -96,15 +139,28 @@ class Dataset:
         """One SHA-256 over the pixels and labels of both parts, wherever they came from."""
         digest = hashlib.sha256()
         for part in (self.train, self.test):
-            for tensor in (part.images, part.labels.to(torch.uint8)):
+            for tensor in (part.images, as_few_bytes(part.labels)):
                 digest.update(str(tuple(tensor.shape)).encode())
                 digest.update(tensor.contiguous().cpu().numpy())
         return digest.hexdigest()
 
 
+def as_few_bytes(labels: Tensor) -> Tensor:
+    """Labels int64 [N] as they are hashed: in a byte each where all fit, else as they are."""
+    same = labels.to(torch.uint8)
+    return same if torch.equal(same.long(), labels.long()) else labels.long()
+
+
 def to_bytes(images: Tensor) -> Tensor:
-    """Images as `Digits` has them: float [B, 1, 28, 28] in [0, 1] -> uint8 [B, 28, 28]."""
-    return images.mul(255).round().to(torch.uint8).squeeze(1)
+    """Images as files have them: float [B, C, H, W] in [0, 1] -> uint8 as in `Split`."""
+    images = images.mul(255).round().to(torch.uint8)
+    return images.squeeze(1) if images.shape[1] == 1 else images.movedim(1, 3)
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """The inverse of `to_bytes`, float32."""
+    images = images.unsqueeze(1) if images.ndim == 3 else images.movedim(3, 1)
+    return images.to(torch.float32).div_(255)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from mnist.data import Digits
-from mnist.data.mnist import DOWNLOAD_TIMEOUT
-from mnist.errors import Problem
+from mnist.data import Split
+from mnist.data.download import TIMEOUT
+from mnist.errors import UserError
 
 PART = 100  # images, which the network takes at 299×299 pixels
 
@@ -19,39 +19,39 @@ class InceptionDistance:
     """Heusel et al. 2017 (arXiv 1706.08500), by torchmetrics and the weights of torch-fidelity.
 
     Raises:
-        Problem: the packages are not installed, or the weights neither here nor to be fetched.
+        UserError: the packages are not installed, or the weights neither here nor to be fetched.
     """
 
     def __init__(self) -> None:
         before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torch-fidelity's download has none of its own
+        socket.setdefaulttimeout(TIMEOUT)  # torch-fidelity's download has none of its own
         try:
             from torchmetrics.image.fid import FrechetInceptionDistance
 
             self.metric: Any = FrechetInceptionDistance(feature=2048)
         except (OSError, HTTPException) as error:
-            raise Problem(
+            raise UserError(
                 "--inception needs the weights of torch-fidelity's Inception network, which are "
                 f"not on this machine and could not be fetched ({error}): leave it out, or put "
                 "them into torch's hub directory"
             ) from error
         except (ImportError, RuntimeError) as error:
-            raise Problem(
+            raise UserError(
                 "--inception needs torchmetrics and torch-fidelity: pip install torchmetrics "
                 f"torch-fidelity ({' '.join(str(error).split())[:200]})"
             ) from error
         finally:
             socket.setdefaulttimeout(before)
 
-    def distance(self, real: Digits, generated: Digits) -> float:
+    def distance(self, real: Split, generated: Split) -> float:
         """FID of two sets of images."""
         self.metric.reset()
-        for digits, is_real in ((real, True), (generated, False)):
-            for images in digits.images.split(PART):
+        for split, is_real in ((real, True), (generated, False)):
+            for images in split.images.split(PART):
                 self.metric.update(three_colours(images), real=is_real)
         return self.metric.compute().item()
 
 
 def three_colours(images: Tensor) -> Tensor:
-    """uint8 [B, 28, 28] -> [B, 3, 28, 28]."""
-    return images.unsqueeze(1).expand(-1, 3, -1, -1)
+    """uint8 [B, H, W] or [B, H, W, 3] -> [B, 3, H, W]."""
+    return images.unsqueeze(1).expand(-1, 3, -1, -1) if images.ndim == 3 else images.movedim(3, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnist.data import CLASSES, Dataset, Digits, epoch_order, to_bytes
-from mnist.errors import Problem
+from mnist.data import Dataset, DataSpec, Split, epoch_order, to_bytes
+from mnist.errors import UserError
 from mnist.evaluation import metrics
 from mnist.evaluation.inception import InceptionDistance
-from mnist.methods import METHODS
-from mnist.networks.prior import Gaussian, ks_distance
-from mnist.training.run import Reader
+from mnist.methods import METHODS, Step
+from mnist.networks.prior import Marginals, Prior, ks_distance
+from mnist.training.run import Run
 
-LEAST_ACCURACY = 0.99  # of a judge, on the full MNIST
+LEAST_ACCURACY = {"mnist": 0.99}  # of a judge, by data set
 COMPONENTS = 10  # of the Gaussian mixture of a digit's styles
 COMPARED = 2_000  # generated images whose nearest training images are looked for
 VERY_NEAR = 0.01  # the share of test images that lie so near to a training image
@@ -28,21 +29,25 @@ Numbers = dict[str, float | None]  # None for what such a subject cannot be aske
 
 
 class Subject(NamedTuple):
-    """What is evaluated, whatever made it.
+    """What is evaluated, whatever made it. None is what it cannot do.
 
     Attributes:
-        encode: images [B, 1, 28, 28] in [0, 1], digits int64 [B] -> styles [B, N].
-        decode: styles, digits -> images in [0, 1], as near to the originals as can be.
+        spec: of its data set.
+        encode: images [B, C, H, W] in [0, 1], labels int64 [B] -> styles [B, N].
+        decode: styles, labels -> images in [0, 1], as near to the originals as can be.
         generate: the same, as real as can be.
+        classify: images -> log-probabilities of classes [B, K].
         prior: of the styles.
-        labels: whether the digits are heeded.
+        conditional: whether the labels are heeded.
     """
 
-    encode: Callable[[Tensor, Tensor], Tensor]
-    decode: Callable[[Tensor, Tensor], Tensor]
-    generate: Callable[[Tensor, Tensor], Tensor]
-    prior: Gaussian
-    labels: bool
+    spec: DataSpec
+    encode: Callable[[Tensor, Tensor], Tensor] | None = None
+    decode: Callable[[Tensor, Tensor], Tensor] | None = None
+    generate: Callable[[Tensor, Tensor], Tensor] | None = None
+    classify: Callable[[Tensor], Tensor] | None = None
+    prior: Prior | None = None
+    conditional: bool = False
 
 
 class Budget(NamedTuple):
@@ -59,7 +64,7 @@ FULL, QUICK = Budget(60_000, 10_000), Budget(6_000, 2_000)
 def measure(
     subject: Subject,
     dataset: Dataset,
-    judge: Reader,
+    judge: Run,
     *,
     seed: int = 0,
     quick: bool = False,
@@ -71,7 +76,7 @@ def measure(
 
     Args:
         subject: what is evaluated.
-        dataset: that it was trained on.
+        dataset: that it was trained on; of its training images the labelled ones are looked at.
         judge: a classifier that had no part in its training.
         seed: of every choice and sample.
         quick: look at fewer images, and train classifiers on fewer.
@@ -80,66 +85,84 @@ def measure(
         tell: called `steps_to_measure(...)` times on the way.
 
     Returns:
-        Numbers by name; the tables of mnist/evaluate.py say what they are. "..._true" is that of a
-        true sample of the prior, "..._real" of real images: training images as if generated.
+        Numbers by name; the tables of mnist/commands/evaluate.py say what they are. "..._true" is
+        that of a true sample of the prior, "..._real" of real images: training images as if they
+        were generated.
 
     Raises:
-        Problem: the judge learnt from other images, or reads too few real digits.
+        UserError: the judge learnt from other images, reads too few real images or has no features;
+            or no training image is labelled.
     """
     budget = QUICK if quick else FULL
     generator = torch.Generator().manual_seed(seed)
     accuracy = judged_accuracy(judge, dataset)
-    train = some_of(dataset.train, budget.train, generator)
+    if not len(dataset.train.labelled):
+        raise UserError(f"{dataset.name} has no labelled training images, which evaluation needs")
+    judge.require_features()
+    train = some_of(dataset.train.labelled, budget.train, generator)
     test = some_of(dataset.test, budget.test, generator)
     numbers: Numbers = {"train_images": len(train), "test_images": len(test)}
     numbers["judge_accuracy"] = accuracy
-    train_styles, test_styles = encode(subject, train), encode(subject, test)
-    numbers |= reconstruction(subject, judge, test, test_styles)
-    tell()
-    numbers |= prior_match(subject.prior, train_styles, test_styles, test.labels, generator)
-    tell()
-    numbers |= leakage(train_styles, train.labels, test_styles, test.labels)
-    tell()
+    if subject.classify:
+        numbers["accuracy"] = share_read(subject.classify, dataset.test)
+    train_styles = test_styles = None
+    if subject.encode:
+        train_styles, test_styles = encode(subject, train), encode(subject, test)
+        if subject.decode:
+            numbers |= reconstruction(subject, judge, test, test_styles)
+            tell()
+        if subject.prior:
+            numbers |= prior_match(subject.prior, train_styles, test_styles, test.labels, generator)
+            tell()
+        numbers |= leakage(train_styles, train.labels, test_styles, test.labels)
+        tell()
+    if not (subject.generate and subject.prior):
+        return numbers
 
     reals = Reals(judge, train, test, inception)
     numbers |= reals.numbers
     tell()
-    if learns_anew(judge, quick):
-        numbers["cas_real"] = learnt_from(train, dataset.test, judge, seed, tell)
-    else:
-        numbers["cas_real"] = accuracy
+    learn = partial(learnt_from, test=dataset.test, judge=judge, seed=seed, tell=tell)
+    numbers["cas_real"] = learn(train) if learns_anew(judge, quick) else accuracy
 
-    # As many of each digit as in the data: a classifier also learns how common they are.
-    digits = train.labels[torch.randperm(len(train), generator=generator)]
+    # As many of each class as in the data: a classifier also learns how common they are.
+    labels = train.labels[torch.randperm(len(train), generator=generator)]
     styles = subject.prior.sample(len(train), generator)
-    generated = decoded(subject.generate, styles, digits)
+    generated = decoded(subject.generate, styles, labels)
     numbers |= reals.compare(generated)
-    means = decoded(subject.decode, styles[: len(test)], digits[: len(test)])
-    numbers["frechet_mean"] = metrics.frechet_distance(reals.features, reals.features_of(means))
+    if subject.decode:
+        means = decoded(subject.decode, styles[: len(test)], labels[: len(test)])
+        numbers["frechet_mean"] = metrics.frechet_distance(reals.features, reals.features_of(means))
     tell()
     numbers |= dict.fromkeys(("agreement", "agreement_swapped", "cas"))
-    if subject.labels:
-        others = (test.labels + 1 + torch.arange(len(test)) % (CLASSES - 1)) % CLASSES
-        swapped = decoded(subject.generate, test_styles, others)
+    if subject.conditional:
         numbers["agreement"] = share_read(judge.log_probs, generated)
-        numbers["agreement_swapped"] = share_read(judge.log_probs, swapped)
-        numbers["cas"] = learnt_from(generated, dataset.test, judge, seed, tell)
-    if ex_post:
-        styles = draw_ex_post(train_styles, train.labels, digits, seed)
-        generated = decoded(subject.generate, styles, digits)
+        classes = subject.spec.classes
+        if test_styles is not None and classes > 1:
+            others = (test.labels + 1 + torch.arange(len(test)) % (classes - 1)) % classes
+            swapped = decoded(subject.generate, test_styles, others)
+            numbers["agreement_swapped"] = share_read(judge.log_probs, swapped)
+        numbers["cas"] = learn(generated)
+    if ex_post and train_styles is not None:
+        styles = draw_ex_post(train_styles, train.labels, labels, seed)
+        generated = decoded(subject.generate, styles, labels)
         found = reals.compare(generated) | {"agreement": share_read(judge.log_probs, generated)}
         tell()
-        found["cas"] = learnt_from(generated, dataset.test, judge, seed, tell)
+        found["cas"] = learn(generated)
         numbers |= {f"gmm_{name}": value for name, value in found.items()}
     return numbers
 
 
-def steps_to_measure(subject: Subject, judge: Reader, quick: bool, ex_post: bool) -> int:
+def steps_to_measure(subject: Subject, judge: Run, quick: bool, ex_post: bool) -> int:
     """How often `measure` tells of its progress."""
-    return 5 + ex_post + judge.epoch * (learns_anew(judge, quick) + subject.labels + ex_post)
+    encodes, generates = bool(subject.encode), bool(subject.generate and subject.prior)
+    ex_post = ex_post and encodes and generates
+    steps = encodes * (1 + bool(subject.decode) + bool(subject.prior)) + 2 * generates + ex_post
+    learns = learns_anew(judge, quick) + subject.conditional
+    return steps + judge.epoch * (generates * learns + ex_post)
 
 
-def learns_anew(judge: Reader, quick: bool) -> bool:
+def learns_anew(judge: Run, quick: bool) -> bool:
     """Whether another classifier must learn from real images, as the judge learnt from others.
 
     Otherwise the judge itself is the one that learnt from all of them.
@@ -147,59 +170,60 @@ def learns_anew(judge: Reader, quick: bool) -> bool:
     return quick or bool(judge.config["training"].get("patience"))
 
 
-def judged_accuracy(judge: Reader, dataset: Dataset) -> float:
+def judged_accuracy(judge: Run, dataset: Dataset) -> float:
     """Share of a data set's test images that a judge reads right.
 
     Raises:
-        Problem: too few for its opinion of generated ones to mean anything; or it learnt from
-            another data set, which may have them among its training images.
+        UserError: too few for its opinion of generated ones to mean anything.
     """
-    learnt = judge.config["training"]
-    if learnt["dataset_sha256"] != dataset.sha256:
-        raise Problem(
-            f"the judge was trained on {learnt['dataset']} and the run on {dataset.name}: train "
-            f"one by ./mnist-classifier.py --dataset {dataset.name} --ckpt-dir DIR, and name it "
-            "by --judge DIR"
-        )
     accuracy = share_read(judge.log_probs, dataset.test)
-    if dataset.name == "mnist" and accuracy < LEAST_ACCURACY:
-        raise Problem(
-            f"the judge reads only {accuracy:.2%} of MNIST's test images right, and less than "
-            f"{LEAST_ACCURACY:.0%} is not enough to judge others: train one by "
-            "./mnist-classifier.py --dataset mnist --ckpt-dir DIR, and name it by --judge DIR"
+    least = LEAST_ACCURACY.get(dataset.name, 0.0)
+    if accuracy < least:
+        raise UserError(
+            f"the judge reads only {accuracy:.2%} of the test images right, and less than "
+            f"{least:.0%} is not enough to judge others: train one by "
+            f"./mnist-classifier.py --dataset {dataset.name} --ckpt-dir DIR, and name it by "
+            "--judge DIR"
         )
     return accuracy
 
 
-def reconstruction(subject: Subject, judge: Reader, test: Digits, styles: Tensor) -> Numbers:
-    """How much of an image its style and digit keep."""
+def reconstruction(subject: Subject, judge: Run, test: Split, styles: Tensor) -> Numbers:
+    """How much of an image its style and class keep."""
     sums = dict.fromkeys(("mse", "bce", "ssim", "reconstruction_accuracy"), 0.0)
-    for (images, labels), some in zip(test.batches(PART), styles.split(PART), strict=True):
-        rebuilt = subject.decode(some, labels)
+    if min(subject.spec.image_shape[1:]) < metrics.SSIM_WINDOW:
+        del sums["ssim"]
+    for (images, labels, *_), some in zip(test.batches(PART), styles.split(PART), strict=True):
+        rebuilt = subject.decode(some, labels).cpu()
         sums["mse"] += F.mse_loss(rebuilt, images).item() * len(images)
         sums["bce"] += F.binary_cross_entropy(rebuilt, images).item() * len(images)
-        sums["ssim"] += metrics.ssim(rebuilt, images).sum().item()
-        sums["reconstruction_accuracy"] += (judge.read(rebuilt) == labels).sum().item()
+        if "ssim" in sums:
+            sums["ssim"] += metrics.ssim(rebuilt, images).sum().item()
+        sums["reconstruction_accuracy"] += (judge.read(rebuilt).cpu() == labels).sum().item()
     return {name: total / len(test) for name, total in sums.items()}
 
 
 def prior_match(
-    prior: Gaussian, train: Tensor, test: Tensor, labels: Tensor, generator: torch.Generator
+    prior: Prior, train: Tensor, test: Tensor, labels: Tensor, generator: torch.Generator
 ) -> Numbers:
-    """How far styles [B, N] of training and of test images, the latter of digits [B], are from
+    """How far styles [B, N] of training and of test images, the latter of classes [B], are from
     their prior; and how far a true sample of it is that is as large."""
     reference = prior.sample(len(test), generator)
     kernel = metrics.rbf(prior.std * prior.feature_size**0.5)
     numbers: Numbers = {}
     true = [prior.sample(len(styles), generator) for styles in (train, test)]
     for suffix, (of_train, of_test) in {"": (train, test), "_true": true}.items():
-        ks = ks_distance(of_test, prior.cdf)
-        by_digit = metrics.ks_distance_by_digit(of_test, labels, prior.cdf)
-        found = {
-            "ks_worst": ks.max().item(),
-            "ks_mean": ks.mean().item(),
-            "ks_digit_worst": by_digit.max().item(),
-            "ks_train_worst": ks_distance(of_train, prior.cdf).max().item(),
+        found = {}
+        if isinstance(prior, Marginals):
+            ks = ks_distance(of_test, prior.cdf)
+            by_class = metrics.ks_distance_by_class(of_test, labels, prior.cdf)
+            found = {
+                "ks_worst": ks.max().item(),
+                "ks_mean": ks.mean().item(),
+                "ks_digit_worst": by_class.max().item(),
+                "ks_train_worst": ks_distance(of_train, prior.cdf).max().item(),
+            }
+        found |= {
             "wasserstein": metrics.sliced_wasserstein(of_test, reference, generator),
             "mmd": metrics.squared_mmd(of_test, reference, kernel),
         }
@@ -209,7 +233,7 @@ def prior_match(
 
 
 def leakage(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor) -> Numbers:
-    """How often the digits of test images are read off their styles [B, N]."""
+    """How often the classes of test images are read off their styles [B, N]."""
     arrays = [part.numpy() for part in (train, train_labels, test, test_labels)]
     return {
         "leakage_logistic": metrics.logistic_accuracy(*arrays),
@@ -232,9 +256,7 @@ class Reals:
             has seen the one and not the other, so its features tell them apart a little.
     """
 
-    def __init__(
-        self, judge: Reader, train: Digits, test: Digits, inception: InceptionDistance | None
-    ):
+    def __init__(self, judge: Run, train: Split, test: Split, inception: InceptionDistance | None):
         self.judge, self.inception = judge, inception
         self.test = test
         self.train_pixels = pixels(train)
@@ -245,17 +267,17 @@ class Reals:
             f"{name}_real": value for name, value in self.compare_features(train).items()
         } | {"nearest_real": near.median().item(), "very_near_real": VERY_NEAR}
 
-    def features_of(self, digits: Digits) -> Tensor:
+    def features_of(self, split: Split) -> Tensor:
         """[B, F], what the judge's last layer sees of images."""
-        return torch.cat([self.judge.features(images) for images, _ in digits.batches()])
+        return torch.cat([self.judge.features(images).cpu() for images, *_ in split.batches()])
 
-    def nearest_of(self, digits: Digits) -> Tensor:
+    def nearest_of(self, split: Split) -> Tensor:
         """Euclidean distances of some images' pixels to those of the nearest training image."""
-        return metrics.nearest(pixels(digits.some(slice(COMPARED))), self.train_pixels)
+        return metrics.nearest(pixels(split.some(slice(COMPARED))), self.train_pixels)
 
-    def compare_features(self, digits: Digits) -> Numbers:
+    def compare_features(self, split: Split) -> Numbers:
         """The first ones of these images with the test images, in features."""
-        features = self.features_of(digits.some(slice(len(self.test))))
+        features = self.features_of(split.some(slice(len(self.test))))
         precision, recall = metrics.precision_recall(self.features, features)
         return {
             "frechet": metrics.frechet_distance(self.features, features),
@@ -264,7 +286,7 @@ class Reals:
             "recall": recall,
         }
 
-    def compare(self, generated: Digits) -> Numbers:
+    def compare(self, generated: Split) -> Numbers:
         """The numbers of generated images."""
         near = self.nearest_of(generated)
         found: Numbers = self.compare_features(generated) | {
@@ -279,28 +301,32 @@ class Reals:
 
 
 def learnt_from(
-    digits: Digits, test: Digits, judge: Reader, seed: int, tell: Callable[[], None]
+    split: Split, *, test: Split, judge: Run, seed: int, tell: Callable[[], None]
 ) -> float:
-    """Share of real test images that a classifier reads which learnt from these digits alone.
+    """Share of real test images that a classifier reads which learnt from these images alone.
 
     Of generated ones it is the classification accuracy score of Ravuri & Vinyals 2019 (arXiv
     1905.10887). The classifier and its training are the judge's, but for the seed.
     """
-    epochs, size = judge.epoch, min(judge.config["training"]["batch_size"], len(digits))
-    classifier = METHODS["classifier"](**judge.config["model"] | {"seed": seed})
-    steps = len(digits) // size
+    epochs, size = judge.epoch, min(judge.config["training"]["batch_size"], len(split))
+    kind = METHODS[judge.config["method"]]
+    classifier = kind(judge.spec, **judge.method.config | {"seed": seed}).to(judge.device)
+    split = split.to(judge.device)
+    steps = len(split) // size
     for epoch in range(epochs):
-        order = epoch_order(len(digits), seed, epoch)
+        order = epoch_order(len(split), seed, epoch).to(judge.device)
         for step in range(steps):
-            batch = digits.batch(order[step * size : (step + 1) * size])
+            batch = split.batch(order[step * size : (step + 1) * size])
+            done = epoch * steps + step
             with torch.enable_grad():
-                classifier.step(batch, (epoch + step / steps) / epochs)
+                classifier.step(batch, Step(done, done / (epochs * steps)))
+            classifier.gradient_norms()  # which would add up
         tell()
-    return share_read(classifier.eval().classifier, test)
+    return share_read(classifier.eval().classify, test.to(judge.device))
 
 
-def draw_ex_post(styles: Tensor, labels: Tensor, digits: Tensor, seed: int) -> Tensor:
-    """Styles [B, N] for these digits [B], from a Gaussian mixture of each digit's styles.
+def draw_ex_post(styles: Tensor, labels: Tensor, wanted: Tensor, seed: int) -> Tensor:
+    """Styles [B, N] for wanted classes [B], from a Gaussian mixture of each class's styles.
 
     Ghosh, Sajjadi, Vergari, Black & Schölkopf 2020 (arXiv 1903.12436): where styles do
     not follow the prior, a density that is fitted to them afterwards draws better ones.
@@ -308,43 +334,49 @@ def draw_ex_post(styles: Tensor, labels: Tensor, digits: Tensor, seed: int) -> T
     from sklearn.exceptions import ConvergenceWarning  # late: a second to import
     from sklearn.mixture import GaussianMixture
 
-    drawn = styles.new_empty(len(digits), styles.shape[1])
-    for digit in digits.unique():
-        known, wanted = styles[labels == digit], digits == digit
+    drawn = styles.new_empty(len(wanted), styles.shape[1])
+    for label in wanted.unique():
+        known, there = styles[labels == label], wanted == label
+        if len(known) < 2:  # of which there is no density: the style that there is
+            drawn[there] = known[0]
+            continue
         mixture = GaussianMixture(min(COMPONENTS, len(known)), random_state=seed)
         with warnings.catch_warnings():
             # Converged or not, it is a density; its steps are so small by then.
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(known.double().numpy())
-        sample, _ = mixture.sample(int(wanted.sum()))
+        sample, _ = mixture.sample(int(there.sum()))
         order = np.random.default_rng(seed).permutation(len(sample))  # they come by component
-        drawn[wanted] = torch.from_numpy(sample[order]).to(styles.dtype)
+        drawn[there] = torch.from_numpy(sample[order]).to(styles.dtype)
     return drawn
 
 
-def share_read(read: Callable[[Tensor], Tensor], digits: Digits) -> float:
-    """Share of images whose digit has the largest of their logits, [B, 1, 28, 28] -> [B, 10]."""
-    batches = digits.batches()
-    right = sum((read(images).argmax(1) == labels).sum().item() for images, labels in batches)
-    return right / len(digits)
+def share_read(read: Callable[[Tensor], Tensor], split: Split) -> float:
+    """Share of images whose class has the largest of their logits, [B, C, H, W] -> [B, K]."""
+    right = 0
+    for images, labels, *_ in split.batches():
+        answers = read(images).argmax(1)
+        right += (answers == labels.to(answers.device)).sum().item()
+    return right / len(split)
 
 
-def encode(subject: Subject, digits: Digits) -> Tensor:
+def encode(subject: Subject, split: Split) -> Tensor:
     """The styles of images, [B, N]."""
-    return torch.cat([subject.encode(*batch) for batch in digits.batches()])
+    batches = split.batches()
+    return torch.cat([subject.encode(batch.images, batch.labels).cpu() for batch in batches])
 
 
-def decoded(write: Callable[[Tensor, Tensor], Tensor], styles: Tensor, digits: Tensor) -> Digits:
-    """Styles [B, N] written as these digits [B], as 8-bit images like the real ones."""
-    parts = zip(styles.split(PART), digits.split(PART), strict=True)
-    return Digits(torch.cat([to_bytes(write(*part)) for part in parts]), digits)
+def decoded(write: Callable[[Tensor, Tensor], Tensor], styles: Tensor, labels: Tensor) -> Split:
+    """Styles [B, N] written as these classes [B], as 8-bit images like the real ones."""
+    parts = zip(styles.split(PART), labels.split(PART), strict=True)
+    return Split(torch.cat([to_bytes(write(*part)).cpu() for part in parts]), labels)
 
 
-def some_of(digits: Digits, count: int, generator: torch.Generator) -> Digits:
+def some_of(split: Split, count: int, generator: torch.Generator) -> Split:
     """So many of these at random, in a random order; all where there are no more."""
-    return digits.some(torch.randperm(len(digits), generator=generator)[:count])
+    return split.some(torch.randperm(len(split), generator=generator)[:count])
 
 
-def pixels(digits: Digits) -> Tensor:
-    """Images as points, float32 [B, 784] in [0, 1]."""
-    return digits.batch(slice(None)).images.flatten(1)
+def pixels(split: Split) -> Tensor:
+    """Images as points, float32 [B, C·H·W] in [0, 1]."""
+    return split.batch(slice(None)).images.flatten(1)

@@ -14,6 +14,7 @@ from mnist.networks.prior import ks_distance
 
 NEIGHBOURS = 25  # that read a digit off a style
 MANIFOLD_NEIGHBOURS = 3  # that span what counts as real: Kynkäänniemi et al. recommend it
+SSIM_WINDOW = 11  # pixels to a side
 PROJECTIONS = 200  # directions of a sliced distance
 PART = 1000  # of a set that is compared with all of another at once
 
@@ -22,7 +23,7 @@ PART = 1000  # of a set that is compared with all of another at once
 
 
 def ssim(images: Tensor, others: Tensor) -> Tensor:
-    """Structural similarity of pairs of images: [B, 1, H, W] in [0, 1] -> [B], 1 being the same.
+    """Structural similarity of pairs of images: [B, C, H, W] in [0, 1] -> [B], 1 being the same.
 
     Wang, Bovik, Sheikh & Simoncelli 2004, eq. 13, with the constants of its section III.C: a
     Gaussian window of 11×11 pixels and σ = 1.5, K₁ = 0.01, K₂ = 0.03; the mean over all places
@@ -31,7 +32,7 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
     Raises:
         ValueError: images of another size, or smaller than the window.
     """
-    size, sigma, c1, c2 = 11, 1.5, 0.01**2, 0.03**2
+    size, sigma, c1, c2 = SSIM_WINDOW, 1.5, 0.01**2, 0.03**2
     if images.shape != others.shape or min(images.shape[-2:]) < size:
         raise ValueError(f"images {list(images.shape)} and {list(others.shape)}: no such pairs")
     ticks = torch.arange(size, device=images.device, dtype=images.dtype) - size // 2
@@ -39,6 +40,7 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
     window /= window.sum()
 
     def local_mean(values: Tensor) -> Tensor:
+        values = values.flatten(0, 1).unsqueeze(1)  # each channel by itself
         return F.conv2d(F.conv2d(values, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
 
     mean, other_mean = local_mean(images), local_mean(others)
@@ -47,14 +49,14 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
     covariance = local_mean(images * others) - mean * other_mean
     luminance = (2 * mean * other_mean + c1) / (mean**2 + other_mean**2 + c1)
     structure = (2 * covariance + c2) / (variance + other_variance + c2)
-    return (luminance * structure).flatten(1).mean(1)
+    return (luminance * structure).view(len(images), -1).mean(1)
 
 
 # --- how far a sample is from its distribution ----------------------------------------------------
 
 
-def ks_distance_by_digit(style: Tensor, labels: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:
-    """The same for the styles of each digit that there is: [B, N], int64 [B] -> float64 [D, N]."""
+def ks_distance_by_class(style: Tensor, labels: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:
+    """The same for the styles of each class that there is: [B, N], int64 [B] -> float64 [D, N]."""
     return torch.stack([ks_distance(style[labels == digit], cdf) for digit in labels.unique()])
 
 
@@ -158,7 +160,11 @@ def probe_accuracy(
     from sklearn.neural_network import MLPClassifier
 
     probe = MLPClassifier(
-        (256, 256), batch_size=500, learning_rate_init=2e-3, max_iter=12, random_state=seed
+        (256, 256),
+        batch_size=min(500, len(train_styles)),
+        learning_rate_init=2e-3,
+        max_iter=12,
+        random_state=seed,
     )
     with warnings.catch_warnings():
         # Twelve rounds are meant: on 60,000 styles later ones only fit noise.
@@ -193,7 +199,7 @@ def knn_accuracy(
     """
     right = 0
     for some, digits in zip(other_styles.split(PART), other_labels.split(PART), strict=True):
-        nearest = torch.cdist(some, styles).topk(k, largest=False).indices
+        nearest = torch.cdist(some, styles).topk(min(k, len(styles)), largest=False).indices
         votes = F.one_hot(labels[nearest]).sum(1)
         right += (votes.argmax(1) == digits).sum().item()
     return right / len(other_styles)
@@ -227,7 +233,7 @@ class Manifold:
 
     def __init__(self, sample: Tensor, k: int = MANIFOLD_NEIGHBOURS):
         self.sample = sample
-        self.radii = nearest(sample, sample, k + 1)
+        self.radii = nearest(sample, sample, min(k + 1, len(sample)))
 
     def share(self, points: Tensor) -> float:
         """Share of some points [B, N] that lie in it; NaN of none."""

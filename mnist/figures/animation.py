@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mnist.errors import Problem
+from mnist.errors import UserError
 
 GREYS = 52  # of the 256 colours of a GIF, a step of 5 apart
 RATE = 20  # frames a second of an MP4
@@ -62,16 +62,16 @@ def indexed(frame: np.ndarray, palette: np.ndarray) -> Image.Image:
 
 
 def require_ffmpeg() -> None:
-    """Raise a Problem unless there is an ffmpeg to make an MP4 with."""
+    """Raise a UserError unless there is an ffmpeg to make an MP4 with."""
     if not shutil.which("ffmpeg"):
-        raise Problem("an .mp4 is made by ffmpeg, which is not installed: name a .gif instead")
+        raise UserError("an .mp4 is made by ffmpeg, which is not installed: name a .gif instead")
 
 
 def mp4(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
     """An MP4 (H.264); frames and seconds as for `gif`.
 
     Raises:
-        Problem: ffmpeg fails, and what it said.
+        UserError: ffmpeg fails, and what it said.
     """
     height, width = (length - length % 2 for length in frames[0].shape[:2])  # as H.264 wants
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ def mp4(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
         command = ["ffmpeg", "-y", "-loglevel", "error", *raw, str(source), *coded, str(target)]
         done = subprocess.run(command, capture_output=True)
         if done.returncode:
-            raise Problem(f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()}")
+            raise UserError(f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()}")
         return target.read_bytes()
 
 

@@ -21,7 +21,11 @@ NO_SCREEN = ("offscreen", "minimal")  # platforms on which Qt works and nobody s
 
 
 class Probe:
-    """Finds out, while other work goes on, whether a window can be opened."""
+    """Finds out, while other work goes on, whether a window can be opened.
+
+    It has a process for that, of which nothing is left once `with Probe() as probe` is over, be it
+    by an error.
+    """
 
     def __init__(self):
         self.process = None
@@ -39,6 +43,14 @@ class Probe:
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process:
+            with self.process:  # waits for it, and closes the pipe
+                self.process.kill()  # nothing happens where it has ended
 
     def obstacle(self) -> str | None:
         """Why no window can be opened, or None if one can."""

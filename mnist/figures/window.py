@@ -14,6 +14,7 @@ from PyQt5.QtCore import Qt, QTimer
 from PyQt5.QtGui import QImage, QPixmap
 from PyQt5.QtWidgets import (
     QApplication,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -23,12 +24,14 @@ from PyQt5.QtWidgets import (
 )
 
 from mnist.figures import plotting  # after PyQt5, so that matplotlib takes that
+from mnist.figures.images import on_paper, whole_scale
 from mnist.files import write_file
 
 NEAR = 9  # screen pixels from a point at which the mouse is over it
-ZOOM = 6  # screen pixels for a pixel of a digit
-HELP = "hover: see the image · drag: mark points · click a digit in the legend: isolate it"
-KEYS = "s save · d next digit · q quit"
+SIDE = 168  # screen pixels of the images beside a figure
+HELP = "hover: see the image · drag: mark points · click a name in the legend: isolate it"
+KEYS = "s save · d isolate the next · q quit"
+# A point -> its image and its reconstruction, [H, W] or [H, W, 3] in [0, 1], and a text.
 Look = Callable[[int], tuple[np.ndarray, np.ndarray, str]]
 
 
@@ -76,12 +79,15 @@ class PictureWindow(Window):
         label.setPixmap(pixmap)
         area = QScrollArea()
         area.setWidget(label)
+        area.setFrameShape(QFrame.NoFrame)
+        area.setAlignment(Qt.AlignCenter)
+        area.setStyleSheet("background: white")  # where the window is the larger
         self.setCentralWidget(area)
         self.statusBar().showMessage("s save · q quit")
         screen = QApplication.primaryScreen().availableSize()
-        self.resize(
-            min(pixmap.width() + 30, screen.width()), min(pixmap.height() + 60, screen.height())
-        )
+        height = pixmap.height() + self.statusBar().sizeHint().height()
+        bar = area.verticalScrollBar().sizeHint().width() if height > screen.height() else 0
+        self.resize(min(pixmap.width() + bar, screen.width()), min(height, screen.height()))
 
     def content(self) -> bytes:
         return self.png
@@ -120,10 +126,7 @@ class AnimationWindow(Window):
     def next_frame(self) -> None:
         """Show the next one, for as long as it is to be seen."""
         self.number = (self.number + 1) % len(self.frames)
-        frame = np.ascontiguousarray(self.frames[self.number])
-        tall, wide, _ = frame.shape
-        picture = QImage(frame.data, wide, tall, 3 * wide, QImage.Format_RGB888)
-        self.label.setPixmap(QPixmap.fromImage(picture))
+        self.label.setPixmap(as_pixmap(self.frames[self.number]))
         self.timer.start(round(1000 * self.seconds[self.number]))
 
     def toggle(self) -> None:
@@ -142,14 +145,14 @@ class FigureWindow(Window):
 
     Args:
         figure: with points to be pointed at, where it is a `StyleFigure`.
-        look: for a point its image, its reconstruction and a text; None for other figures.
+        look: for what the mouse points at; None for other figures.
         title, path: as for `Window`.
     """
 
     def __init__(self, figure: plotting.Figure, look: Look | None, title: str, path: Path):
         super().__init__(title, path)
         self.figure, self.look = figure, look
-        self.digit: int | None = None  # isolated
+        self.isolated: int | None = None  # a class
         self.pressed: Any = None  # the event with which a drag began
         self.shown: int | None = None  # the point looked at
         self.canvas = plotting.qt_canvas(figure)
@@ -160,9 +163,9 @@ class FigureWindow(Window):
         widget.setLayout(layout)
         self.setCentralWidget(widget)
         if look:
-            self.meant = np.ones(len(figure.digits), bool)
+            self.meant = np.ones(len(figure.labels), bool)
             layout.addLayout(self.side())
-            self.keys["d"] = self.next_digit
+            self.keys["d"] = self.next_class
             self.canvas.mpl_connect("motion_notify_event", self.move)
             self.canvas.mpl_connect("button_press_event", self.press)
             self.canvas.mpl_connect("button_release_event", self.release)
@@ -183,11 +186,12 @@ class FigureWindow(Window):
         self.text = QLabel("point at a dot")
         self.text.setWordWrap(True)
         for title, picture in zip(("test image", "reconstruction"), self.pictures, strict=True):
-            picture.setFixedSize(28 * ZOOM, 28 * ZOOM)
+            picture.setFixedSize(SIDE, SIDE)
+            picture.setAlignment(Qt.AlignCenter)
             picture.setStyleSheet("background: white; border: 1px solid lightgrey")
             column.addWidget(QLabel(title))
             column.addWidget(picture)
-        self.text.setFixedWidth(28 * ZOOM)
+        self.text.setFixedWidth(SIDE)
         column.addWidget(self.text)
         column.addStretch()
         return column
@@ -223,14 +227,15 @@ class FigureWindow(Window):
             self.shown = point
             *images, text = self.look(point)
             for label, image in zip(self.pictures, images, strict=True):
-                label.setPixmap(as_pixmap(image))
+                enlarged = on_paper(image, whole_scale(image.shape, SIDE))
+                label.setPixmap(as_pixmap(np.asarray(enlarged.convert("RGB"))))
             self.text.setText(text)
 
     def press(self, event: Any) -> None:
-        """A button went down: on the legend it isolates a digit, in a panel a drag may begin."""
-        for digit, entry in self.figure.legend_entries.items():
+        """A button went down: on the legend it isolates a class, in a panel a drag may begin."""
+        for label, entry in self.figure.legend_entries.items():
             if any(artist.contains(event)[0] for artist in entry):
-                self.isolate(None if digit == self.digit else digit)
+                self.isolate(None if label == self.isolated else label)
                 return
         if any(panel.axes is event.inaxes for panel in self.figure.panels):
             self.pressed = event
@@ -248,7 +253,7 @@ class FigureWindow(Window):
         places = panel.axes.transData.transform(panel.points)
         low = np.minimum((start.x, start.y), (event.x, event.y))
         high = np.maximum((start.x, start.y), (event.x, event.y))
-        self.digit = None
+        self.isolated = None
         self.mark(((places >= low) & (places <= high)).all(1))
         self.statusBar().showMessage(f"{self.meant.sum()} points marked · click to end · {KEYS}")
 
@@ -260,17 +265,22 @@ class FigureWindow(Window):
             *(abs(event.x - self.pressed.x), abs(event.y - self.pressed.y)),
         )
 
-    def next_digit(self) -> None:
-        """Isolate the digit after the one that is, and after 9 none."""
-        following = 0 if self.digit is None else self.digit + 1
-        self.isolate(following if following < 10 else None)
+    def next_class(self) -> None:
+        """Isolate the class after the one that is, of those with points; after the last, none."""
+        before = -1 if self.isolated is None else self.isolated
+        following = self.figure.labels[self.figure.labels > before]
+        self.isolate(int(following.min()) if len(following) else None)
 
-    def isolate(self, digit: int | None) -> None:
-        """Mark one digit's points, or all."""
-        self.digit = digit
-        everything = np.ones(len(self.figure.digits), bool)
-        self.mark(everything if digit is None else self.figure.digits == digit)
-        message = HELP if digit is None else f"digit {digit} · click in a panel to end"
+    def isolate(self, label: int | None) -> None:
+        """Mark one class's points, or all."""
+        self.isolated = label
+        if label is None:
+            self.mark(np.ones(len(self.figure.labels), bool))
+            message = HELP
+        else:
+            self.mark(self.figure.labels == label)
+            spec = self.figure.spec
+            message = f"{spec.class_word} {spec.class_names[label]} · click in a panel to end"
         self.statusBar().showMessage(f"{message} · {KEYS}")
 
     def mark(self, meant: np.ndarray) -> None:
@@ -280,12 +290,11 @@ class FigureWindow(Window):
         self.canvas.draw_idle()
 
 
-def as_pixmap(image: np.ndarray) -> QPixmap:
-    """An image [28, 28] in [0, 1] as dark ink on white paper, enlarged."""
-    pixels = np.ascontiguousarray((255 * (1 - image)).round().astype(np.uint8))
-    tall, wide = pixels.shape
-    picture = QImage(pixels.data, wide, tall, wide, QImage.Format_Grayscale8)
-    return QPixmap.fromImage(picture).scaled(wide * ZOOM, tall * ZOOM)
+def as_pixmap(pixels: np.ndarray) -> QPixmap:
+    """A picture, uint8 [height, width, 3], as Qt draws it."""
+    pixels = np.ascontiguousarray(pixels)
+    tall, wide, _ = pixels.shape
+    return QPixmap.fromImage(QImage(pixels.data, wide, tall, 3 * wide, QImage.Format_RGB888))
 
 
 @functools.cache  # kept for good: a window outliving it would abort the process

@@ -1,6 +1,6 @@
-"""Shortest ways between points of a latent space, for many pairs at once.
+"""Geodesics between points of a latent space, for many pairs at once.
 
-A straight line in the latent space is not the shortest way in image space. Here the curve of least
+A straight line in the latent space is not the shortest path in image space. Here the curve of least
 energy is sought among splines with fixed ends, first among coarse ones and then among finer ones,
 beginning with the straight line: what is found is the nearest minimum, not always the least of all.
 """
@@ -67,7 +67,7 @@ def connect(
     most_pieces: int = 64,
     tell: Callable[[int], None] = lambda curves: None,
 ) -> Geodesics:
-    """The shortest ways between pairs of points, in the images that `decode` makes of them.
+    """The geodesics between pairs of points, in the images that `decode` makes of them.
 
     Args:
         decode: points [B, N] -> [B, ...], in operations that torch can differentiate forwards and

@@ -17,7 +17,7 @@ SHAKE = 0.95  # how much of a shaken point is new
 
 @dataclass(frozen=True)
 class Descent:
-    """The ways that K points went in S steps; one that has arrived stays where it is.
+    """The paths of K points in S steps; one that has arrived stays where it is.
 
     Attributes:
         path: the points as they were decoded, starts included: [S + 1, K, D].

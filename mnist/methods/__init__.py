@@ -1,8 +1,11 @@
 """The training methods, by name. A new one is a file here and a line in `METHODS`."""
 
 from mnist.methods.aae import AAE
-from mnist.methods.base import Method
-from mnist.methods.classifier import Classification
+from mnist.methods.base import Classifies, Decodes, Encodes, Method, Step
+from mnist.methods.classifier import Classifier
 from mnist.methods.sae import SAE
 
-METHODS: dict[str, type[Method]] = {each.name: each for each in (SAE, AAE, Classification)}
+__all__ = ["CLASSIFIER", "METHODS", "Classifies", "Decodes", "Encodes", "Method", "Step"]
+
+CLASSIFIER = Classifier.name  # what tools train for an opinion of images
+METHODS: dict[str, type[Method]] = {each.name: each for each in (SAE, AAE, Classifier)}

@@ -1,16 +1,24 @@
-"""What the training loop and the run directory need of a training method."""
+"""What the training loop, the run directory and the tools need of a training method."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.optim.swa_utils import AveragedModel
 
-from mnist.data import Batch, Digits
+from mnist.data.spec import DataSpec
+from mnist.data.types import Batch
 from mnist.networks.player import Player
+from mnist.networks.prior import Prior
+from mnist.networks.random import child_seed, seeded
+from mnist.options import Positive, Whole, configuration
 
 
 def cosine(progress: float) -> float:
@@ -23,60 +31,121 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
+class Step(NamedTuple):
+    """Where in the training a step is.
+
+    Attributes:
+        number: steps done before it, in all epochs.
+        progress: share of the training done, from 0 to 1.
+    """
+
+    number: int
+    progress: float
+
+
+# --- what a method may be able to do --------------------------------------------------------------
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """It has a style for each image."""
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Distribution:
+        """images [B, C, H, W] in [0, 1], labels int64 [B] -> styles [B, N], or their posterior."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """It has an image for each style; with a prior, it generates."""
+
+    def decode(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
+        """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W] of pixels."""
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """It tells classes apart."""
+
+    def classify(self, images: Tensor) -> Tensor:
+        """images [B, C, H, W] in [0, 1] -> logits of the classes [B, K].
+
+        One that can say "none of them" has another logit for that, the last.
+        """
+
+
+# --- a method -------------------------------------------------------------------------------------
+
+
 class Method(nn.Module, ABC):
     """Networks, and a way to train them.
 
-    A subclass writes `step`, `validate` and `picture`; in its `__init__` it builds its networks,
-    puts its players into `self.players`, and its own keywords into `self.config`, so that
-    `METHODS[name](**config)` rebuilds it.
+    A subclass writes `step`; its `__init__` builds the networks and puts its players into
+    `self.players`. What it can do besides it says by having `encode`, `decode` or `classify` (see
+    the protocols above), a `prior`, and whether it is `conditional`.
+
+    The keyword-only parameters of its `__init__` are the run's configuration, `self.config`, and
+    the flags of its script, see `mnist/options.py`.
 
     Args:
+        spec: of the data set.
         lr: learning rate at the start.
         seed: of the initial weights and of every random number drawn in training.
-        precision: "bf16" runs matrix products in bfloat16, weights staying float32; or "fp32".
+        precision: of matrix products: bf16 runs them in bfloat16, weights staying float32.
     """
 
-    name: str
-    # The flags that say what is trained; to change one of them is to start another run.
-    flags: ClassVar[tuple[str, ...]] = ("lr", "seed", "precision")
+    name: ClassVar[str]
+    headline: ClassVar[str | None] = None  # the number that says most, if there is one
+    larger_is_better: ClassVar[bool] = False  # of the headline
+    epochs: ClassVar[tuple[int, int]] = (30, 60)  # by default: on a large data set, on a small one
     starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
-    # How a number that `step` or `validate` returns is told to people: (who, what).
-    wording: ClassVar[dict[str, tuple[str, str]]]
-    headline: str  # the number that says most, of those that both return; less is better
-    pictured: str  # what `picture` shows
 
-    def __init__(self, *, lr: float, seed: int, precision: str = "fp32"):
+    config: dict[str, Any]
+    prior: Prior | None = None  # of the styles
+    conditional: bool = False  # whether the networks are given the class
+
+    def __new__(cls, *_: Any, **options: Any) -> Method:
+        method = super().__new__(cls)
+        method.__dict__["config"] = configuration(cls, options)  # nn.Module is not there yet
+        return method
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        lr: Positive,
+        seed: Whole = 0,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ):
         super().__init__()
-        self.config = {"lr": lr, "seed": seed, "precision": precision}
+        self.spec = spec
+        self.seed = seed
         self.precision = precision
         # On the CPU whatever the device: the numbers are few, and a run draws the same everywhere.
-        self.generator = torch.Generator().manual_seed(seed)
+        # Not named `generator`: that is what a method calls a network.
+        self.rng = torch.Generator().manual_seed(child_seed(seed, "training"))
         self.players: dict[str, Player] = {}
+        # Averaged weights of networks, by the attribute's name; `step` updates them.
+        self.averages: dict[str, AveragedModel] = nn.ModuleDict()
 
     @abstractmethod
-    def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Train on one batch: the algorithm.
 
         Args:
-            batch: images and digits.
-            progress: how much of the training is done, from 0 to 1.
+            batch: images, labels (−1 where there is none), and where they come from.
+            step: where in the training it is.
 
         Returns:
-            Losses and other numbers about this batch, the headline among them, as detached
-            scalars on the device; those that `wording` does not name are taken for losses.
+            Losses and other numbers about this batch, as detached scalars on the device. They may
+            differ from step to step.
         """
 
-    def calibrate(self, digits: Digits) -> dict[str, float]:
-        """Numbers that are fitted to training images after an epoch, beside those of its steps."""
+    def validate(self, batch: Batch, style: Tensor | None) -> dict[str, Tensor]:
+        """Numbers about images not trained on, besides those that its capabilities give.
+
+        `style` [B, N] is what `encode` gives, for a method that encodes.
+        """
         return {}
-
-    @abstractmethod
-    def validate(self, digits: Digits) -> dict[str, float]:
-        """Numbers about images not trained on, the headline among them."""
-
-    @abstractmethod
-    def picture(self, digits: Digits) -> bytes:
-        """A PNG of what it makes of images not trained on, the same ones every time."""
 
     @abstractmethod
     def summary(self) -> str:
@@ -86,6 +155,10 @@ class Method(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the networks are."""
         return next(self.parameters()).device
+
+    def seeded(self, name: str) -> Any:
+        """A context in which the weights of the network of this name are made: its own stream."""
+        return seeded(child_seed(self.seed, name))
 
     def autocast(self) -> torch.autocast:
         """The context in which networks run, according to `precision`."""
@@ -98,31 +171,46 @@ class Method(nn.Module, ABC):
         )
 
     def gradient_norms(self) -> dict[str, Tensor]:
-        """Euclidean norm of each player's gradients at its last update, on the device."""
-        norms = {f"{name}_gradient": p.gradient_norm for name, p in self.players.items()}
-        return {name: norm for name, norm in norms.items() if norm is not None}
+        """Largest Euclidean norm of each player's gradients at its updates since the last call."""
+        return {
+            f"{name}_gradient": norm
+            for name, player in self.players.items()
+            if (norm := player.largest_gradient()) is not None
+        }
+
+    def use_averages(self) -> None:
+        """Put averaged weights in the place of those that they are averages of."""
+        for name, average in self.averages.items():
+            getattr(self, name).load_state_dict(average.module.state_dict())
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Evaluation mode, with averaged weights where there are any; then all is as before."""
+        kept = {
+            name: {key: tensor.clone() for key, tensor in getattr(self, name).state_dict().items()}
+            for name in self.averages
+        }
+        self.eval()
+        self.use_averages()
+        try:
+            yield
+        finally:
+            for name, state in kept.items():
+                getattr(self, name).load_state_dict(state)
+            self.train()
 
     def trainer_state(self) -> dict[str, Tensor]:
         """All that training needs besides weights: optimisers and the random generator."""
-        state = {"generator": self.generator.get_state()}
+        state = {"generator": self.rng.get_state()}
         for name, player in self.players.items():
             state |= {f"{name}.{key}": tensor for key, tensor in player.state().items()}
         return state
 
     def load_trainer_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `trainer_state` returned."""
-        self.generator.set_state(state["generator"].cpu())
+        self.rng.set_state(state["generator"].cpu())
         for name, player in self.players.items():
             prefix = f"{name}."
             player.load_state(
                 {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
             )
-
-
-def mean_numbers(numbers: list[dict[str, Tensor]], sizes: list[int]) -> dict[str, float]:
-    """Means over images, of numbers that are means over batches of these sizes."""
-    return {
-        name: sum(each[name].item() * size for each, size in zip(numbers, sizes, strict=True))
-        / sum(sizes)
-        for name in numbers[0]
-    }

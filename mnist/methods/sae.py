@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from mnist.data import Batch
+from mnist.data.types import Batch
 from mnist.methods.autoencoder import Autoencoder
-from mnist.methods.base import cosine
+from mnist.methods.base import Step, cosine
 from mnist.networks import losses
 
 
@@ -16,10 +16,10 @@ class SAE(Autoencoder):
 
     name = "sae"
 
-    def step(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         with self.autocast():
             style = self.encoder(batch.images, batch.labels)
             logits = self.decoder(style, batch.labels)
         loss = losses.reconstruction(logits, batch.images)
-        self.players["autoencoder"].update(loss, lr_scale=cosine(progress))
+        self.players["autoencoder"].update(loss, lr_scale=cosine(step.progress))
         return {"reconstruction": loss.detach(), "mse": losses.mse(logits.detach(), batch.images)}

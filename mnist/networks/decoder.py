@@ -1,29 +1,33 @@
-"""Style and digit to image."""
+"""Style and class to image."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mnist.data import CLASSES, SIDE
-from mnist.networks.layers import digit_code, mlp
+from mnist.networks.layers import class_code, mlp
 
 
 class Decoder(nn.Module):
-    """A perceptron from a style to the logits of 28×28 pixels.
+    """A perceptron from a style to the logits of an image's pixels.
 
     Args:
-        feature_size: N, numbers in a style.
-        labels: whether the decoder is told the digit.
+        image_shape: (C, H, W).
+        classes: K, given to it as one-hot code; 0 for an unconditional decoder.
+        feature_size: N, dimensions of the style.
         hidden: sizes of the hidden layers.
     """
 
-    def __init__(self, feature_size: int, labels: bool, hidden: Sequence[int]):
+    def __init__(
+        self, image_shape: Sequence[int], classes: int, feature_size: int, hidden: Sequence[int]
+    ):
         super().__init__()
-        self.labels = labels
-        self.layers = mlp([feature_size + (CLASSES if labels else 0), *hidden, SIDE * SIDE])
+        self.image_shape = tuple(image_shape)
+        self.classes = classes
+        self.layers = mlp([feature_size + classes, *hidden, math.prod(image_shape)])
 
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
-        """style [B, N], labels as `digit_code` takes them -> logits [B, 1, 28, 28]."""
-        inputs = torch.cat([style, digit_code(labels)], 1) if self.labels else style
-        return self.layers(inputs).to(style.dtype).unflatten(1, (1, SIDE, SIDE))
+        """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W]."""
+        inputs = torch.cat([style, class_code(labels, self.classes)], 1) if self.classes else style
+        return self.layers(inputs).to(style.dtype).unflatten(1, self.image_shape)

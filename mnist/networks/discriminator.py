@@ -1,39 +1,41 @@
-"""Style to "does it come from the prior?", asked for each digit separately."""
+"""Style to "does it come from the prior?", asked for each class separately."""
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from mnist.data import CLASSES
 from mnist.networks.layers import mlp
 
 
 class Discriminator(nn.Module):
-    """A Gaussian discriminator for each digit, on a common trunk.
+    """A Gaussian discriminator for each class, on a common trunk.
 
-    One that does not know the digit is content when the styles of all digits *together* look like
-    the prior, and each digit then keeps a corner of its own. Here digit d's output compares the
-    styles of digit d alone with the prior, so that style and digit must become independent. And
-    as a style from the prior may belong to any digit, each one serves as an example to all ten.
+    One that does not see the class is content when the styles of all classes *together* look like
+    the prior, and each class then keeps a corner of its own. Here the output of class c compares
+    the styles of c alone with the prior, so that style and class must become independent. And as
+    a style from the prior may belong to any class, each one serves as an example to all of them.
 
     Args:
-        feature_size: N, numbers in a style.
-        labels: whether it is told the digit; otherwise it has a single output.
+        feature_size: N, dimensions of the style.
+        classes: K; 0 for an unconditional discriminator, with a single output.
         hidden: sizes of the hidden layers.
     """
 
-    def __init__(self, feature_size: int, labels: bool, hidden: Sequence[int]):
+    def __init__(self, feature_size: int, classes: int, hidden: Sequence[int]):
         super().__init__()
-        self.labels = labels
-        outputs = CLASSES if labels else 1
-        self.layers = mlp([feature_size, *hidden, outputs], activation=nn.LeakyReLU)
+        self.classes = classes
+        self.layers = mlp([feature_size, *hidden, max(classes, 1)], activation=nn.LeakyReLU)
 
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits, positive where a style looks as if drawn from the prior.
 
-        style [B, N], labels int64 [B], 0 to 9 -> [B, 1]; without labels, for every digit, [B, 10].
+        style [B, N], labels int64 [B] -> [B, 1]; without labels, for each class, [B, K]. A style of
+        an image without a label (−1) may be of any class: its logit is the mean of all.
         """
         logits = self.layers(style).to(style.dtype)
-        if self.labels and labels is not None:
-            logits = logits.gather(1, labels.unsqueeze(1))
+        if self.classes and labels is not None:
+            labels = labels.unsqueeze(1)
+            of_class = logits.gather(1, labels.clamp(min=0))
+            logits = torch.where(labels >= 0, of_class, logits.mean(1, keepdim=True))
         return logits

@@ -1,13 +1,13 @@
-"""Image and digit to style."""
+"""Image and class to style."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mnist.data import CLASSES, SIDE
-from mnist.networks.layers import digit_code, mlp
+from mnist.networks.layers import class_code, mlp
 
 
 class Encoder(nn.Module):
@@ -18,25 +18,32 @@ class Encoder(nn.Module):
     *shape* is left to it (docs/LOG.md: without, the style collapsed).
 
     Args:
-        feature_size: N, numbers in a style.
-        labels: whether the encoder is told the digit.
+        image_shape: (C, H, W).
+        classes: K, given to it as one-hot code; 0 for an unconditional encoder.
+        feature_size: N, dimensions of the style.
         std: standard deviation that each style dimension has over the training images.
         hidden: sizes of the hidden layers.
     """
 
-    def __init__(self, feature_size: int, labels: bool, std: float, hidden: Sequence[int]):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        classes: int,
+        feature_size: int,
+        std: float,
+        hidden: Sequence[int],
+    ):
         super().__init__()
-        inputs = SIDE * SIDE + (CLASSES if labels else 0)
-        self.labels = labels
+        self.classes = classes
         self.std = std
-        self.layers = mlp([inputs, *hidden, feature_size])
+        self.layers = mlp([math.prod(image_shape) + classes, *hidden, feature_size])
         self.standardise = Standardise(feature_size)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """images [B, 1, 28, 28] in [0, 1], labels as `digit_code` takes them -> style [B, N]."""
+        """images [B, C, H, W] in [0, 1], labels as `class_code` takes them -> style [B, N]."""
         inputs = images.flatten(1)
-        if self.labels:
-            inputs = torch.cat([inputs, digit_code(labels)], 1)
+        if self.classes:
+            inputs = torch.cat([inputs, class_code(labels, self.classes)], 1)
         return self.std * self.standardise(self.layers(inputs).to(images.dtype))
 
 

@@ -1,26 +1,24 @@
-"""What every network is made of: a digit as numbers, a perceptron, reproducible first weights."""
+"""What every network is made of: a class as numbers, and a perceptron."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from mnist.data import CLASSES
 
-
-def digit_code(labels: Tensor) -> Tensor:
-    """What a network is told about the digit: float32 [B, 10].
+def class_code(labels: Tensor, classes: int) -> Tensor:
+    """A class as the input of a network: float32 [B, K].
 
     Args:
-        labels: int64 [B] becomes one-hot, and −1 (unlabelled) all zeros; a float [B, 10], such as
-            a point between two digits, passes through unchanged.
+        labels: int64 [B] becomes one-hot, and −1 (unlabelled) all zeros; a float [B, K], such as
+            a point between two classes, passes through unchanged.
+        classes: K.
     """
     if labels.is_floating_point():
         return labels
-    digits = torch.arange(CLASSES, device=labels.device)
-    return (labels.unsqueeze(1) == digits).to(torch.float32)
+    every = torch.arange(classes, device=labels.device)
+    return (labels.unsqueeze(1) == every).to(torch.float32)
 
 
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -35,11 +33,3 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Seque
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Weights created inside follow from `seed`; the caller's random numbers are left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

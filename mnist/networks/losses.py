@@ -13,23 +13,28 @@ def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, images)
 
 
-def tell_apart(prior_logits: Tensor, encoding_logits: Tensor) -> Tensor:
+def discriminator_loss(prior_logits: Tensor, style_logits: Tensor) -> Tensor:
     """The discriminator's loss: -E log D(z) - E log(1 - D(E(x))), D = σ(logit).
 
     Goodfellow et al. 2014 (arXiv 1406.2661, eq. 1), whose "data" is the prior here.
     """
-    return F.softplus(-prior_logits).mean() + F.softplus(encoding_logits).mean()
+    return F.softplus(-prior_logits).mean() + F.softplus(style_logits).mean()
 
 
-def pass_for_prior(encoding_logits: Tensor) -> Tensor:
-    """The encoder's loss against the discriminator: -E log D(E(x)).
+def generator_loss(style_logits: Tensor) -> Tensor:
+    """The loss of the encoder, the generator of styles, against the discriminator: -E log D(E(x)).
 
     The non-saturating form of Goodfellow et al. 2014 (section 3): its gradient stays alive while
     the discriminator still wins.
     """
-    return F.softplus(-encoding_logits).mean()
+    return F.softplus(-style_logits).mean()
 
 
 def mse(logits: Tensor, images: Tensor) -> Tensor:
     """Mean squared error of the pixels, for reporting: E (σ(l) - x)²."""
     return F.mse_loss(logits.sigmoid(), images)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of images whose label has the largest logit: [B, K], int64 [B] -> a scalar."""
+    return (logits.detach().argmax(1) == labels).float().mean()

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+# Half Adam's usual momentum, for the other player moves too (Radford et al. 2015, arXiv
+# 1511.06434): in the autoencoder as in the discriminator it leaves less of the class in the style
+# (docs/LOG.md).
+BETAS = (0.5, 0.999)
 MEMORY = ("exp_avg", "exp_avg_sq", "step")  # what Adam remembers of each parameter
 
 
@@ -17,27 +21,42 @@ class Player:
 
     Adam (Kingma & Ba 2014, arXiv 1412.6980) is torch's, called as a function: the class around it
     costs a tenth of a millisecond a step, and a second before the first.
+
+    Args:
+        networks: whose parameters it improves.
+        lr: learning rate.
+        betas: Adam's β₁ and β₂.
     """
 
-    def __init__(self, *networks: nn.Module, lr: float):
+    def __init__(self, *networks: nn.Module, lr: float, betas: tuple[float, float] = BETAS):
         self.parameters = [p for network in networks for p in network.parameters()]
         self.lr = lr
-        self.gradient_norm: Tensor | None = None  # of the last update, a scalar
+        self.betas = betas
+        self.gradient_norms: list[Tensor] = []  # of the updates since `largest_gradient`
         self.memory: list[dict[str, Tensor]] = []  # of each parameter, from the first update on
 
     def update(self, loss: Tensor, lr_scale: float = 1.0) -> None:
-        """One step down the loss, with gradients of this player's own parameters only."""
+        """One step down the loss, with gradients of this player's own parameters only.
+
+        Parameters that the loss does not depend on stay as they are, as with torch's optimisers.
+        """
         for p in self.parameters:
             p.grad = None
         loss.backward(inputs=self.parameters)
-        gradients = [p.grad for p in self.parameters]
-        self.gradient_norm = nn.utils.get_total_norm(gradients)
         if not self.memory:
             self.memory = [nothing_yet(p) for p in self.parameters]
-        means, squares, steps = ([each[name] for each in self.memory] for name in MEMORY)
+        reached = [
+            (p, memory)
+            for p, memory in zip(self.parameters, self.memory, strict=True)
+            if p.grad is not None
+        ]
+        parameters = [p for p, _ in reached]
+        gradients = [p.grad for p in parameters]
+        self.gradient_norms.append(nn.utils.get_total_norm(gradients))
+        means, squares, steps = ([memory[name] for _, memory in reached] for name in MEMORY)
         with torch.no_grad():
             adam(
-                self.parameters,
+                parameters,
                 gradients,
                 means,
                 squares,
@@ -46,16 +65,21 @@ class Player:
                 # Many small kernels would cost as much as the arithmetic.
                 fused=True,
                 lr=self.lr * lr_scale,
-                # Half the usual momentum, for the other player moves too (Radford et al. 2015,
-                # arXiv 1511.06434): in the autoencoder as in the discriminator it leaves less of
-                # the digit in the style (docs/LOG.md).
-                beta1=0.5,
-                beta2=0.999,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
                 eps=1e-8,
                 weight_decay=0.0,
                 amsgrad=False,
                 maximize=False,
             )
+
+    def largest_gradient(self) -> Tensor | None:
+        """The largest Euclidean norm of its gradients at the updates since the last call, a scalar.
+
+        NaN if one of them was; None without an update.
+        """
+        norms, self.gradient_norms = self.gradient_norms, []
+        return (norms[0] if len(norms) == 1 else torch.stack(norms).amax()) if norms else None
 
     def state(self) -> dict[str, Tensor]:
         """What Adam remembers, by parameter number: `3.exp_avg` and so on."""

@@ -1,10 +1,50 @@
 """What the style is to look like: a distribution one can draw from without any image."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+
+class Prior(Protocol):
+    """What every prior has.
+
+    Attributes:
+        feature_size: N, dimensions of the style.
+        std: standard deviation of each of them, or a number that stands for it.
+    """
+
+    feature_size: int
+    std: float
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Styles float32 [count, N]."""
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A prior whose density is known."""
+
+    def log_prob(self, style: Tensor) -> Tensor:
+        """Log-density of each style, in nats: [..., N] -> [...]."""
+
+
+@runtime_checkable
+class Marginals(Protocol):
+    """A prior of independent dimensions, whose distribution is known, the same for each."""
+
+    def cdf(self, style: Tensor) -> Tensor:
+        """P(dimension ≤ x): [B, N] -> [B, N] in [0, 1]."""
+
+    def pdf(self, number: Tensor) -> Tensor:
+        """Density of a dimension, of any shape."""
+
+    def icdf(self, probability: Tensor) -> Tensor:
+        """Quantiles of a dimension, of any shape."""
 
 
 class Gaussian:

@@ -12,6 +12,7 @@ It stands alone, and is written and read whole or not at all (`mnist/files.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ import torch
 from torch import Tensor
 
 from mnist import files
-from mnist.errors import Problem
+from mnist.data.mnist import MNIST
+from mnist.data.spec import DataSpec
+from mnist.errors import UserError
 from mnist.methods import METHODS, Method
 
 CONTENTS = ("config.json", "progress.json", "weights.safetensors", "trainer.safetensors")
@@ -28,6 +31,70 @@ CONTENTS = ("config.json", "progress.json", "weights.safetensors", "trainer.safe
 CONFIG = {"method": str, "model": dict, "training": dict}
 TRAINING = {"dataset": str, "dataset_sha256": str, "batch_size": int, "epochs": int}
 PROGRESS = {"epoch": int, "step": int, "total_steps": int, "rows": list}
+
+
+class History:
+    """Numbers of each step of an epoch, which may differ from step to step.
+
+    They stay on the device until they are asked for: looking at one makes the host wait for it.
+
+    Attributes:
+        names: of all numbers that any step had, in the order in which they came up.
+    """
+
+    def __init__(self, names: Sequence[str] = (), values: Tensor | None = None):
+        self.names = list(names)
+        # Of each step which numbers it has, and their values [K].
+        self.steps: list[tuple[tuple[int, ...], Tensor]] = []
+        for row in values if values is not None else ():
+            there = torch.nonzero(~row.isnan())[:, 0]  # only finite numbers are saved
+            self.steps.append((tuple(there.tolist()), row[there]))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def append(self, numbers: dict[str, Tensor]) -> None:
+        """Add a step's scalars.
+
+        Raises:
+            ValueError: the epoch was begun by a version that had other numbers.
+        """
+        if self.names and not any(self.names):  # written before they had names
+            if len(self.names) != len(numbers):
+                raise ValueError("another version of mnist-style stopped it within an epoch")
+            self.names = [*numbers]
+        self.names += [name for name in numbers if name not in self.names]
+        which = tuple(map(self.names.index, numbers))
+        values = [*numbers.values()]
+        self.steps.append((which, torch.stack(values) if values else torch.empty(0)))
+
+    def table(self) -> Tensor:
+        """float32 [steps, names] on the CPU, NaN where a step has no such number."""
+        table = torch.full((len(self.steps), len(self.names)), torch.nan)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for step, (which, _) in enumerate(self.steps):
+            groups.setdefault(which, []).append(step)
+        for which, steps in groups.items():
+            values = torch.stack([self.steps[step][1] for step in steps]).float().cpu()
+            table[torch.tensor(steps).unsqueeze(1), torch.tensor(which, dtype=torch.int64)] = values
+        return table
+
+    def first_bad(self) -> tuple[int, dict[str, float]] | None:
+        """The first step with a number that is NaN or infinite, and its numbers."""
+        table = self.table()
+        present = torch.zeros_like(table, dtype=torch.bool)
+        for step, (which, _) in enumerate(self.steps):
+            present[step, list(which)] = True
+        bad = torch.nonzero((~table.isfinite() & present).any(1))
+        if not len(bad):
+            return None
+        step = int(bad[0])
+        which = self.steps[step][0]
+        return step, {self.names[i]: table[step, i].item() for i in which}
+
+    def means(self) -> dict[str, float]:
+        """Mean of each number over the steps that have it."""
+        return dict(zip(self.names, self.table().double().nanmean(0).tolist(), strict=True))
 
 
 @dataclass
@@ -39,14 +106,14 @@ class Progress:
         step: steps done in the epoch after those.
         total_steps: steps done in all completed epochs.
         rows: one dict of numbers per completed epoch, the rows of metrics.csv.
-        history: numbers of each step of this epoch so far, float32 [K] each.
+        history: numbers of each step of this epoch so far.
     """
 
     epoch: int = 0
     step: int = 0
     total_steps: int = 0
     rows: list[dict[str, float]] = field(default_factory=list)
-    history: list[Tensor] = field(default_factory=list)
+    history: History = field(default_factory=lambda: History())
 
     @property
     def steps(self) -> int:
@@ -63,7 +130,7 @@ class Progress:
             | {f"{on}_{name}": v for on, each in numbers.items() for name, v in each.items()}
         )
         self.step = 0
-        self.history = []
+        self.history = History()
 
 
 @dataclass(frozen=True)
@@ -92,7 +159,7 @@ class Checkpoint:
 
         Raises:
             Damaged: it is not what was written.
-            Problem: it is, but not for this version.
+            UserError: it is, but not for this version.
         """
         config, progress, weights, trainer = files.read_folder(folder, CONTENTS).values()
         config = files.json_object("config.json", config)
@@ -100,8 +167,17 @@ class Checkpoint:
         refuse_other_types(f"{folder / 'config.json'}", config, CONFIG)
         refuse_other_types(f"{folder / 'config.json'}: training", config["training"], TRAINING)
         refuse_other_types(f"{folder / 'progress.json'}", progress, PROGRESS)
+        if "names" in progress:
+            names = progress["names"]
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise UserError(
+                    f"{folder / 'progress.json'} is of another kind of run: its 'names'"
+                )
         if config["method"] not in METHODS:
-            raise Problem(f"{folder} names an unknown method {config['method']!r}")
+            raise UserError(
+                f"{folder} is of an unknown method {config['method']!r}: name the .py file that "
+                "registers it in MNIST_IMPORT (docs/extending.md)"
+            )
         return cls(
             folder,
             config,
@@ -125,16 +201,22 @@ class Checkpoint:
         """The method that the configuration describes, with fresh weights.
 
         Raises:
-            Problem: it describes none, or one that the weights are not of.
+            UserError: it describes none, or one that the weights are not of.
         """
+        model = dict(self.config["model"])
+        kind = METHODS[self.config["method"]]
         try:
+            spec = DataSpec.from_config(self.config["data"]) if "data" in self.config else MNIST
+            # Of classifiers up to version 0.5.0; now the data set's.
+            if model.pop("classes", spec.classes) != spec.classes:
+                raise ValueError(f"its classes are not the {spec.classes} of its data set")
             # Shapes first, which take no memory: a configuration may claim any size.
             with torch.device("meta"):
-                blueprint = METHODS[self.config["method"]](**self.config["model"])
+                blueprint = kind(spec, **model)
             self.refuse_other_shapes(blueprint)
-            return METHODS[self.config["method"]](**self.config["model"])
+            return kind(spec, **model)
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise Problem(
+            raise UserError(
                 f"{self.folder / 'config.json'} does not describe a run of this version "
                 f"({error}): use the one that its 'versions' name"
             ) from error
@@ -145,13 +227,13 @@ class Checkpoint:
         With `strict` false, networks that the checkpoint lacks keep what they have.
 
         Raises:
-            Problem: they are of other networks.
+            UserError: they are of other networks.
         """
         self.refuse_other_shapes(method, strict)
         method.load_state_dict(self.weights, strict=strict)
 
     def refuse_other_shapes(self, method: Method, strict: bool = True) -> None:
-        """Raise a Problem where the weights are not those of such a method."""
+        """Raise a UserError where the weights are not those of such a method."""
         expected, there = (
             {n: f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for n, t in each.items()}
             for each in (method.state_dict(), self.weights)
@@ -160,7 +242,7 @@ class Checkpoint:
             if name not in there and not strict:
                 continue
             if expected.get(name) != there.get(name):
-                raise Problem(
+                raise UserError(
                     f"{self.folder} is of another kind of run: {name} is "
                     f"{there.get(name, 'absent')}, {expected.get(name, 'absent')} was expected"
                 )
@@ -169,20 +251,24 @@ class Checkpoint:
         """Put a method back into this moment; say where that is in the training.
 
         Raises:
-            Problem: this is a moment of something else.
+            UserError: this is a moment of something else.
         """
         self.load_weights(method)
         state = dict(self.trainer)
         try:
-            history = list(state.pop("history").to(method.device))
+            values = state.pop("history").to(method.device)
             method.load_trainer_state(state)
-            progress = Progress(**self.progress, history=history)
+            saved = dict(self.progress)
+            # Up to version 0.5.0 they had no names; those that the method gives are its first ones.
+            names = saved.pop("names", [""] * values.shape[1])
+            progress = Progress(**saved, history=History(names, values))
+            history = progress.history
             if (len(history), len(progress.rows)) != (progress.step, progress.epoch):
                 raise ValueError("its steps and rows are not as many as it says")
             for row in progress.rows:
                 refuse_other_types("a row", row, {"epoch": int})
         except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise Problem(f"{self.folder} does not fit this run ({error})") from error
+            raise UserError(f"{self.folder} does not fit this run ({error})") from error
         return progress
 
 
@@ -190,20 +276,21 @@ def contents(
     config: dict[str, Any], method: Method, progress: Progress
 ) -> dict[str, files.Content]:
     """The files of a checkpoint of this moment, by name."""
-    history = torch.stack(progress.history) if progress.history else torch.empty(0, 0)
     saved = {name: getattr(progress, name) for name in ("epoch", "step", "total_steps", "rows")}
+    if progress.history.names:
+        saved["names"] = progress.history.names
     ordered = (
         files.json_bytes(config),
         files.json_bytes(saved),
         files.tensor_pieces(method.state_dict()),
-        files.tensor_pieces(method.trainer_state() | {"history": history}),
+        files.tensor_pieces(method.trainer_state() | {"history": progress.history.table()}),
     )
     return dict(zip(CONTENTS, ordered, strict=True))
 
 
 def refuse_other_types(where: str, content: dict[str, Any], types: dict[str, type]) -> None:
-    """Raise a Problem where an object lacks something of these types."""
+    """Raise a UserError where an object lacks something of these types."""
     for key, wanted in types.items():
         value = content.get(key) if isinstance(content, dict) else None
         if not isinstance(value, wanted) or (wanted is int and value < 0):
-            raise Problem(f"{where} is of another kind of run: its {key!r} is {value!r:.50}")
+            raise UserError(f"{where} is of another kind of run: its {key!r} is {value!r:.50}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mnist.errors import Problem
+from mnist.errors import UserError
 from mnist.version import __version__
 
 
@@ -17,7 +17,7 @@ def choose_device(name: str) -> torch.device:
     """The device by that name; for "auto" the fastest there is.
 
     Raises:
-        Problem: this machine or this build of torch has none.
+        UserError: this machine or this build of torch has none.
     """
     there = {
         "cuda": torch.cuda.is_available(),
@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(device for device, available in there.items() if available)
     if not there[name]:
-        raise Problem(f"--device {name} was given, but torch finds none here: use --device cpu")
+        raise UserError(f"--device {name} was given, but torch finds none here: use --device cpu")
     return torch.device(name)
 
 

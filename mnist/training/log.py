@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor
 from tqdm import tqdm
 
 LOOK_EVERY = 10  # batches
-Wording = dict[str, tuple[str, str]]
+# How numbers are told: (who, what). Others are told by their names.
+WORDS = {
+    "mse": ("AutoEncoder", "mse"),
+    "ks": ("Style", "worst KS distance to the prior"),
+    "gauss_detection": ("GaussDiscriminator", "actual gauss detection accuracy"),
+    "feature_detection": ("GaussDiscriminator", "feature space detection accuracy"),
+    "feature_satisfaction": ("GaussDiscriminator", "feature space satisfaction accuracy"),
+    "accuracy": ("Classifier", "accuracy"),
+    "refused": ("Classifier", "images that are no digit refused"),
+}
+
+
+def warn_on_stderr(message: str) -> None:
+    """One line on standard error, and on with the work."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -25,16 +39,34 @@ class Report:
     """Lines on standard output, and on a terminal a bar with the remaining time.
 
     Args:
-        wording: how a method's numbers are told: name -> (who, what).
-        headline: the one of them that is told during an epoch.
-        quiet: say nothing.
+        headline: the number that is told during an epoch, if there is one.
+        quiet: say nothing but warnings.
+        warn: how to warn; by default in a line on standard error.
     """
 
-    def __init__(self, wording: Wording, headline: str, quiet: bool = False):
-        self.wording = wording
+    def __init__(
+        self,
+        headline: str | None = None,
+        quiet: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ):
         self.headline = headline
         self.quiet = quiet
+        self.warn = warn or warn_on_stderr
         self.bar: tqdm | None = None
+
+    def notice(self, text: str) -> None:
+        """Say a line that is the whole outcome, and so is said even if quiet."""
+        if self.quiet:
+            self.warn(text)
+        else:
+            self.line(text)
+
+    def close(self) -> None:
+        """Take the bar off the screen, however training ended."""
+        if self.bar is not None:
+            with self.listened_to():
+                self.bar.close()
 
     def line(self, text: str) -> None:
         """Say a line, above the bar where there is one."""
@@ -81,15 +113,16 @@ class Report:
             losses = {
                 name: number.item()
                 for name, number in numbers.items()
-                if name not in self.wording and not name.endswith("_gradient")
+                if name not in WORDS and not name.endswith("_gradient")
             }
             with self.listened_to():
                 self.bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
 
     def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
         """Means over the epoch so far."""
-        value = numbers[self.headline]
-        self.line(f"[Epoch {epoch} Batch {step}] Training: {self.headline}={value:.4f}")
+        told = [self.headline] if self.headline in numbers else losses_in(numbers)
+        values = ", ".join(f"{name}={numbers[name]:.4f}" for name in told)
+        self.line(f"[Epoch {epoch} Batch {step}] Training: {values}")
 
     def training(self, epoch: int, numbers: dict[str, float]) -> None:
         """Means over an epoch's training batches."""
@@ -100,21 +133,28 @@ class Report:
         self,
         epoch: int,
         numbers: dict[str, dict[str, float]],
-        written: str,
+        written: str | None,
         seconds: float,
         left: float,
     ) -> None:
         """Numbers about the images not trained on, what was written, and the time it takes."""
         self.line(f"[Epoch {epoch}] Validation:")
         self.numbers(numbers["test"])
-        if "held_out" in numbers:
-            self.line(f"  held out: {self.headline}={numbers['held_out'][self.headline]:.4f}")
-        self.line(f"  {written}")
+        held_out = numbers.get("held_out", {})
+        if self.headline in held_out:
+            self.line(f"  held out: {self.headline}={held_out[self.headline]:.4f}")
+        if written:
+            self.line(f"  {written}")
         self.line(f"  {seconds:.1f} s an epoch, {clock(left)} to go")
 
     def numbers(self, numbers: dict[str, float]) -> None:
-        """Those numbers that the method has words for, a line each."""
-        for name, value in numbers.items():
-            if name in self.wording:
-                who, what = self.wording[name]
-                self.line(f"  {who}: {what}={value:.4f}")
+        """Those numbers that there are words for, a line each; if there are none, all losses."""
+        told = [name for name in numbers if name in WORDS]
+        for name in told or losses_in(numbers):
+            who, what = WORDS.get(name, ("Loss", name))
+            self.line(f"  {who}: {what}={numbers[name]:.4f}")
+
+
+def losses_in(numbers: dict[str, float]) -> list[str]:
+    """Names of those numbers that are neither told in words nor norms of gradients."""
+    return [name for name in numbers if name not in WORDS and not name.endswith("_gradient")]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 
-from mnist.data import Dataset, epoch_order
-from mnist.errors import Diverged, Problem, StorageFailed
+from mnist.data.types import Batch, Dataset, epoch_order
+from mnist.errors import Diverged, StorageFailed, UserError
 from mnist.files import write_file
-from mnist.methods import Method
+from mnist.methods import Method, Step
 from mnist.training.checkpoint import Progress
 from mnist.training.log import Report
+from mnist.training.samples import draw_samples
 from mnist.training.session import Session
 from mnist.training.signals import Signals
+from mnist.training.validation import calibrate, validate
+
+Numbers = dict[str, float]
 
 
 def train(
@@ -31,6 +35,7 @@ def train(
     report: Report,
     save_every: int | None = None,
     patience: int | None = None,
+    tell: Callable[[Numbers], None] = lambda row: None,
 ) -> None:
     """Train up to `epochs` epochs, saving at the end of each and when asked to.
 
@@ -46,93 +51,118 @@ def train(
         report: who is told.
         save_every: steps between two more checkpoints, counted from the start of the training.
         patience: epochs without a better headline on the images held out, after which it ends.
+        tell: called after each epoch with its row of metrics.csv.
 
     Raises:
         Diverged: a loss or gradient became NaN or infinite; the checkpoints before it are kept.
         Interrupted: SIGINT, SIGTERM or SIGHUP came; the run is saved where it stood.
         StorageFailed: the disk refuses to save; what was saved before is kept.
-        Problem: the batch size does not fit the data.
+        UserError: the batch size does not fit the data.
     """
     steps = steps_per_epoch(dataset, batch_size)
-    with Signals() as signals:
-        for epoch in range(progress.epoch, epochs):
-            if patience and waited(progress.rows, method.headline) >= patience:
-                report.line(f"[Epoch {epoch}] Stopping early: no better for {patience} epochs.")
-                break
-            first, began = progress.step, time.perf_counter()
-            order = epoch_order(len(dataset.train), seed, epoch).to(dataset.train.images.device)
+    try:
+        with Signals() as signals:
+            for epoch in range(progress.epoch, epochs):
+                if patience and waited(progress.rows, method) >= patience:
+                    report.line(f"[Epoch {epoch}] Stopping early: no better for {patience} epochs.")
+                    break
+                began, first = time.perf_counter(), progress.step
+                order = epoch_order(len(dataset.train), seed, epoch).to(method.device)
 
-            for step in report.steps(first, steps, epoch, epochs):
-                batch = dataset.train.batch(order[step * batch_size : (step + 1) * batch_size])
-                numbers = method.step(batch, (epoch + step / steps) / epochs)
-                numbers |= method.gradient_norms()
-                # They stay on the device: looking at a number makes the host wait for it.
-                progress.history.append(torch.stack(list(numbers.values())))
-                progress.step += 1
-                report.live(numbers)
-                last = progress.step == steps
-                save = signals.any or (save_every and progress.steps % save_every == 0)
-                if progress.step % log_every == 0 or last or save:
-                    means = mean_numbers(progress, list(numbers), session)
-                if progress.step % log_every == 0:
-                    report.batch(epoch + 1, progress.step, means)
-                if save and not last:
-                    where = save_within_epoch(method, session, progress)
-                    signals.stop_if_asked(where)
-                    report.line(where)
+                for step in report.steps(first, steps, epoch, epochs):
+                    batch = dataset.train.batch(order[step * batch_size : (step + 1) * batch_size])
+                    share = (epoch + step / steps) / epochs
+                    at = Step(progress.steps, share)
+                    numbers = step_or_say(method, batch, at, progress, session)
+                    remember(progress, numbers, session)
+                    report.live(numbers)
+                    last = progress.step == steps
+                    save = signals.any or (save_every and progress.steps % save_every == 0)
+                    if progress.step % log_every == 0 or last or save:
+                        means = mean_numbers(progress, session)
+                    if progress.step % log_every == 0:
+                        report.batch(epoch + 1, progress.step, means)
+                    if save and not last:
+                        where = save_within_epoch(method, session, progress)
+                        signals.stop_if_asked(where)
+                        report.line(where)
 
-            trained = time.perf_counter()
-            report.training(epoch + 1, means)
-            picture = session.directory / "samples" / f"epoch-{epoch + 1:03d}.png"
-            seen = look_at(method, dataset, picture, epoch + 1, session)
-            progress.finish_epoch(steps, **seen | {"train": means | seen["train"]})
-            seconds = (trained - began) * steps / (steps - first) + time.perf_counter() - trained
-            left = seconds * (epochs - epoch - 1)
-            written = f"{method.pictured} written to {picture}"
-            report.validation(epoch + 1, seen, written, seconds, left)
-            saved = session.save(method, progress)
-            report.line("Model parameters and trainer state saved.")
-            if progress.epoch < epochs:
-                signals.stop_if_asked(f"[Epoch {epoch + 1}] saved {saved}")
+                trained = time.perf_counter()
+                report.training(epoch + 1, means)
+                seen, written = look_at(method, dataset, epoch + 1, session)
+                progress.finish_epoch(steps, **seen | {"train": means | seen["train"]})
+                seconds = (trained - began) * steps / (steps - first)
+                seconds += time.perf_counter() - trained
+                left = seconds * (epochs - epoch - 1)
+                report.validation(epoch + 1, seen, written, seconds, left)
+                saved = session.save(method, progress)
+                report.line("Model parameters and trainer state saved.")
+                tell(progress.rows[-1])
+                if progress.epoch < epochs:
+                    signals.stop_if_asked(f"[Epoch {epoch + 1}] saved {saved}")
+    finally:
+        report.close()
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
     """Whole batches in the training images.
 
     Raises:
-        Problem: there is none.
+        UserError: there is none.
     """
     steps = len(dataset.train) // batch_size
     if steps == 0:
-        raise Problem(
+        raise UserError(
             f"a batch of {batch_size:,} is more than the {len(dataset.train):,} training images: "
             "give a smaller --batch-size"
         )
     return steps
 
 
-def mean_numbers(progress: Progress, names: list[str], session: Session) -> dict[str, float]:
+def step_or_say(
+    method: Method, batch: Batch, at: Step, progress: Progress, session: Session
+) -> dict[str, torch.Tensor]:
+    """A step's numbers, with the norms of its gradients.
+
+    Raises:
+        Diverged: it failed at numbers that were none any more, as a distribution refuses NaN.
+    """
+    try:
+        return method.step(batch, at) | method.gradient_norms()
+    except (RuntimeError, ValueError):
+        mean_numbers(progress, session)  # the steps before it
+        norms = {name: norm.item() for name, norm in method.gradient_norms().items()}
+        when = f"in epoch {progress.epoch + 1}, batch {progress.step + 1}"
+        refuse_non_finite(norms, when, session)
+        raise
+
+
+def remember(progress: Progress, numbers: dict[str, torch.Tensor], session: Session) -> None:
+    """Count a step as done, with its numbers.
+
+    Raises:
+        UserError: the epoch was begun by a version that had other numbers.
+    """
+    try:
+        progress.history.append(numbers)
+    except ValueError as error:
+        raise UserError(f"{session.directory}: {error}; go on with that one to its end") from error
+    progress.step += 1
+
+
+def mean_numbers(progress: Progress, session: Session) -> Numbers:
     """Means over the epoch's steps so far, once all of them are seen to be finite.
 
     Raises:
         Diverged: one is not, and which at what step.
-        Problem: the epoch was begun by a version that had other numbers.
     """
-    if len(progress.history[0]) != len(names):
-        raise Problem(
-            f"{session.directory} was stopped within an epoch by another version of mnist-style: "
-            "go on with that one to the epoch's end"
-        )
-    history = torch.stack(progress.history).cpu()
-    bad = torch.nonzero(~torch.isfinite(history).all(1))
-    if len(bad):
-        step = int(bad[0])
-        numbers = dict(zip(names, history[step].tolist(), strict=True))
+    if bad := progress.history.first_bad():
+        step, numbers = bad
         refuse_non_finite(numbers, f"in epoch {progress.epoch + 1}, batch {step + 1}", session)
-    return dict(zip(names, history.double().mean(0).tolist(), strict=True))
+    return progress.history.means()
 
 
-def refuse_non_finite(numbers: dict[str, float], when: str, session: Session) -> None:
+def refuse_non_finite(numbers: Numbers, when: str, session: Session) -> None:
     """Stop a run whose numbers are no longer numbers.
 
     Raises:
@@ -148,28 +178,32 @@ def refuse_non_finite(numbers: dict[str, float], when: str, session: Session) ->
             )
 
 
-@torch.no_grad()
 def look_at(
-    method: Method, dataset: Dataset, path: Path, epoch: int, session: Session
-) -> dict[str, dict[str, float]]:
-    """A method's numbers after an epoch, by part of the data; its picture of test images.
+    method: Method, dataset: Dataset, epoch: int, session: Session
+) -> tuple[dict[str, Numbers], str | None]:
+    """A method's numbers after an epoch, by part of the data, and where its picture was written.
 
-    Of the training images, those that its steps could not tell.
+    Of the training images, those that its steps could not tell. All are of the averaged weights,
+    where there are any.
 
     Raises:
         Diverged: one of the numbers is NaN or infinite; the last step's own losses were of the
             weights before it.
         StorageFailed: the disk refuses the picture.
     """
-    parts = {"test": dataset.test, "held_out": dataset.held_out}
-    method.eval()
-    numbers = {"train": method.calibrate(dataset.train)}
-    numbers |= {on: method.validate(digits) for on, digits in parts.items() if digits}
-    for each in numbers.values():
-        refuse_non_finite(each, f"after epoch {epoch}", session)
-    png = method.picture(dataset.test)
-    method.train()
+    with method.averaged():
+        numbers = {"train": calibrate(method, dataset.train)}
+        for name, split in {"test": dataset.test, "held_out": dataset.held_out}.items():
+            if split:
+                numbers[name] = validate(method, split)
+        for each in numbers.values():
+            refuse_non_finite(each, f"after epoch {epoch}", session)
+        samples = draw_samples(method, dataset.test)
     session.check_ours()
+    if samples is None:
+        return numbers, None
+    what, png = samples
+    path = session.directory / "samples" / f"epoch-{epoch:03d}.png"
     try:
         path.parent.mkdir(exist_ok=True)
         write_file(path, png)
@@ -178,17 +212,27 @@ def look_at(
             f"cannot write {path} ({error.strerror}): mend that and give the same command again; "
             "the checkpoints are whole"
         ) from error
-    return numbers
+    return numbers, f"{what} written to {path}"
 
 
-def waited(rows: list[dict[str, float]], headline: str) -> int:
+def waited(rows: list[Numbers], method: Method | type[Method]) -> int:
     """Epochs since the best one, by the images held out: early stopping goes by it.
 
     The weights of the last epoch are kept, not those of the best: the learning rate falls towards
     the end, and what is stopped early has been at its best for a while.
+
+    Raises:
+        UserError: the headline is told of training batches only.
     """
-    values = [row[f"held_out_{headline}"] for row in rows]
-    return len(values) - 1 - values.index(min(values)) if values else 0
+    try:
+        values = [row[f"held_out_{method.headline}"] for row in rows]
+    except KeyError as error:
+        raise UserError(
+            f"the headline of {method.name}, {method.headline}, is none of its numbers about "
+            "images held out: --patience cannot go by it"
+        ) from error
+    best = max if method.larger_is_better else min
+    return len(values) - 1 - values.index(best(values)) if values else 0
 
 
 def save_within_epoch(method: Method, session: Session, progress: Progress) -> str:

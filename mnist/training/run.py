@@ -1,4 +1,4 @@
-"""A trained run as Python uses it: images to styles and back, or images to digits."""
+"""A trained run as Python uses it, by what its method is able to do."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist.data import CLASSES, SIDE, Digits, load_same_dataset, to_bytes
-from mnist.errors import Problem
-from mnist.methods import METHODS
-from mnist.methods.autoencoder import Autoencoder
+from mnist.data import DataSpec, Split, load_same_dataset, to_bytes
+from mnist.errors import UserError
+from mnist.methods import Classifies, Decodes, Encodes
 from mnist.networks.classifier import PART
-from mnist.networks.prior import Gaussian
+from mnist.networks.prior import Prior
 from mnist.networks.sharpness import sharpen
 from mnist.training.checkpoint import Checkpoint
 from mnist.training.session import Session
+from mnist.training.validation import mean_style
 
 BATCH = 2000  # images that are encoded or decoded at once
 
@@ -26,53 +26,20 @@ class Styles(NamedTuple):
     """Styles of images of a data set."""
 
     index: np.ndarray  # int64 [B], their numbers in it
-    digits: np.ndarray  # int64 [B]
+    labels: np.ndarray  # int64 [B]
     styles: np.ndarray  # float32 [B, N]
 
 
 class Generated(NamedTuple):
     """Images that a run wrote: a labelled data set."""
 
-    images: np.ndarray  # uint8 [B, 28, 28], 255 being ink
-    labels: np.ndarray  # int64 [B], the digits asked for
+    images: np.ndarray  # uint8 [B, H, W], 255 being ink, or [B, H, W, 3] in colour
+    labels: np.ndarray  # int64 [B], the classes asked for; -1 by an unconditional run
     styles: np.ndarray  # float32 [B, N], the styles they were written in
 
 
-class Trained:
-    """Networks out of a run directory, in evaluation mode and without gradients.
-
-    Attributes:
-        config: the saved configuration (config.json): "method", "model" (its settings),
-            "training" (dataset, its SHA-256, epochs, ...), "versions".
-        epoch: epochs of training behind it.
-        numbers: of the last of those, a row of metrics.csv.
-        damage: which newer checkpoints are damaged and were passed over, and why; mostly empty.
-        method: the networks themselves.
-
-    Raises:
-        Problem: there is no trained run in that directory, or it is damaged, or of another kind.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu"):
-        self.config: dict[str, Any] = checkpoint.config
-        self.epoch: int = checkpoint.epoch
-        self.numbers: dict[str, float] = (checkpoint.progress["rows"] or [{}])[-1]
-        self.damage: str = checkpoint.damage
-        try:
-            self.method = checkpoint.build().to(device)
-        except (AssertionError, RuntimeError) as error:
-            raise Problem(f"torch cannot use the device {device!r} here ({error})") from error
-        checkpoint.load_weights(self.method)
-        self.method.eval().requires_grad_(False)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are; arguments are moved there, and results stay there."""
-        return self.method.device
-
-
-class Run(Trained):
-    """A trained encoder and decoder, in evaluation mode and without gradients.
+class Run:
+    """Networks out of a run directory, in evaluation mode, with frozen weights.
 
     Use `mnist.load(ckpt_dir)` to make one.
 
@@ -84,83 +51,226 @@ class Run(Trained):
         >>> run.styles(500)                                 # of test images, as arrays
         >>> run.generate(count=1000)                        # 10,000 labelled images, as arrays
 
-    Attributes (besides those of `Trained`, its `config["model"]` having feature_size, labels and
-    prior_std):
-        prior: what styles are distributed like: `sample(count)`, `log_prob(style)`, `cdf(style)`.
+        >>> classifier = mnist.load("mnist-classifier.ckpt")
+        >>> classifier.read(images)                         # digits, int64 [B]
+        >>> classifier.log_probs(images).exp()              # their probabilities [B, 10]
+
+    What a run can do depends on its method: `can_encode`, `can_decode`, `can_generate`,
+    `can_classify`, `conditional` (its networks are given the class). A call for something else
+    raises `Unable`.
+
+    Attributes:
+        config: the saved configuration (config.json): "method", "data" (a `DataSpec`), "model" (its
+            options), "training" (dataset, its SHA-256, epochs, ...), "versions".
+        spec: of its data set.
+        epoch: epochs of training behind it.
+        numbers: of the last of those, a row of metrics.csv.
+        damage: which newer checkpoints are damaged and were passed over, and why; mostly empty.
+        prior: what styles are distributed like, if it has one: `sample(count)`, and where they
+            are known `log_prob(style)`, `cdf(style)`, `icdf(probability)`.
         sharpness: of decodings that are as black and white as real images, fitted in training.
-        method: the networks themselves, `method.encoder` and `method.decoder`, for whoever wants
-            gradients; the decoder returns logits.
+        method: the networks themselves.
+
+    Raises:
+        UserError: there is no trained run in that directory, or it is damaged, or of another kind.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str | torch.device = "cpu"):
-        super().__init__(checkpoint, device)
-        self.prior: Gaussian = self.method.prior
+        self.name = str(checkpoint.folder.parent.parent)  # for messages: the run directory
+        self.config: dict[str, Any] = checkpoint.config
+        self.epoch: int = checkpoint.epoch
+        self.numbers: dict[str, float] = (checkpoint.progress["rows"] or [{}])[-1]
+        self.damage: str = checkpoint.damage
+        try:
+            self.method = checkpoint.build().to(device)
+        except (AssertionError, RuntimeError) as error:
+            raise UserError(f"torch cannot use the device {device!r} here ({error})") from error
+        checkpoint.load_weights(self.method)
+        self.method.use_averages()
+        self.method.eval().requires_grad_(False)
+        self.spec: DataSpec = self.method.spec
         # Runs of version 0.3 and before did not fit it.
         self.sharpness: float = self.numbers.get("train_sharpness", 1.0)
+
+    def __repr__(self) -> str:
+        able = [what for what in ("encode", "generate", "classify") if getattr(self, f"can_{what}")]
+        return (
+            f"<Run {self.name}: {self.config['method']} of {self.config['training']['dataset']}, "
+            f"epoch {self.epoch}; can {', '.join(able)}>"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are; arguments are moved there, and results stay there."""
+        return self.method.device
+
+    # --- what it can do -----------------------------------------------------------------------
+
+    @property
+    def can_encode(self) -> bool:
+        """Images to styles."""
+        return isinstance(self.method, Encodes)
+
+    @property
+    def can_decode(self) -> bool:
+        """Styles to images."""
+        return isinstance(self.method, Decodes)
+
+    @property
+    def can_generate(self) -> bool:
+        """Images in styles of its prior."""
+        return self.can_decode and self.method.prior is not None
+
+    @property
+    def can_classify(self) -> bool:
+        """Images to classes."""
+        return isinstance(self.method, Classifies)
+
+    @property
+    def knows_outliers(self) -> bool:
+        """Whether its classifier can answer "none of these", its last class."""
+        return getattr(self.method, "outliers", False)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether its networks are given the class."""
+        return self.method.conditional
+
+    @property
+    def prior(self) -> Prior:
+        """What its styles are distributed like."""
+        if self.method.prior is None:
+            raise Unable(f"{self.name} ({self.config['method']}) has no prior of styles")
+        return self.method.prior
+
+    @property
+    def feature_size(self) -> int | None:
+        """N, dimensions of its styles, where its prior says so."""
+        return self.method.prior.feature_size if self.method.prior is not None else None
+
+    def require(self, what: str) -> None:
+        """See that it can "encode", "decode", "generate" or "classify".
+
+        Raises:
+            Unable: it cannot.
+        """
+        if not getattr(self, f"can_{what}"):
+            parts = {"prior": self.method.prior is not None, "decoder": self.can_decode}
+            lacking = " and ".join(part for part, there in parts.items() if not there)
+            missing = {
+                "encode": "no encoder, so that it has no styles of images",
+                "decode": "no decoder, so that it has no images of styles",
+                "generate": f"no {lacking}, so that it cannot generate images",
+                "classify": "no classifier, so that it cannot read images",
+            }[what]
+            raise Unable(f"{self.name} ({self.config['method']}) has {missing}")
+
+    def require_features(self) -> None:
+        """See that its classifier has features of images, which not every method's has.
+
+        Raises:
+            Unable: it has none.
+        """
+        self.require("classify")
+        if not hasattr(self.method, "features"):
+            raise Unable(
+                f"{self.name} ({self.config['method']}) has no features of images, which these are "
+                "compared by: take a run of mnist-classifier.py"
+            )
+
+    # --- differentiable, unchecked ------------------------------------------------------------
+
+    def encoder(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """As `encode`, unchecked, with gradients of the images; of a posterior the mean."""
+        return mean_style(self.method.encode(*self.moved(images, labels)))
+
+    def decoder(
+        self, style: Tensor, labels: Tensor | None = None, *, sharpness: float = 1.0
+    ) -> Tensor:
+        """As `decode`, unchecked, with gradients of the style; labels may be class codes [B, K]."""
+        return sharpen(self.method.decode(*self.moved(style, labels)), sharpness)
+
+    def classifier(self, images: Tensor) -> Tensor:
+        """As `log_probs`, unchecked, with gradients of the images."""
+        # As many at once as are quick.
+        (images,) = self.moved(images)
+        logits = torch.cat([self.method.classify(some) for some in images.split(PART)])
+        return logits.log_softmax(1)
+
+    def moved(self, *tensors: Tensor | None) -> list[Tensor | None]:
+        """Arguments on its device."""
+        return [None if tensor is None else tensor.to(self.device) for tensor in tensors]
+
+    # --- checked ------------------------------------------------------------------------------
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The style of each image.
 
         Args:
-            images: float32 [B, 1, 28, 28] in [0, 1], 1 being ink.
-            labels: their digits, int64 [B], 0 to 9. A run trained with --no-labels needs none.
+            images: float32 [B, C, H, W] in [0, 1], 1 being ink.
+            labels: their classes, int64 [B]. An unconditional run needs none.
 
         Returns:
-            float32 [B, N], each number distributed about like N(0, prior_std²) over real images.
+            float32 [B, N], each dimension distributed about as the prior's over real images.
 
         Raises:
+            Unable: it cannot encode.
             ValueError: another shape or type, or values outside these ranges.
         """
-        check_images(images)
-        return self.method.encoder(images.to(self.device), self.check_labels(labels, len(images)))
+        self.require("encode")
+        self.check_images(images)
+        return self.encoder(images, self.check_labels(labels, len(images)))
 
     @torch.no_grad()
     def decode(
         self, style: Tensor, labels: Tensor | None = None, *, sharpness: float = 1.0
     ) -> Tensor:
-        """The image of each style, written as each digit.
+        """The image of each style, written as each class.
 
         Args:
             style: float32 [B, N].
-            labels: digits to write, int64 [B], 0 to 9. A run trained with --no-labels needs none.
+            labels: classes to write, int64 [B]. An unconditional run needs none.
             sharpness: what multiplies the logits of the pixels. At 1 the image is the mean of all
                 that the style may stand for, nearest to the original and blurred; at
                 `run.sharpness` it looks like one of them.
 
         Returns:
-            float32 [B, 1, 28, 28] in [0, 1], 1 being ink.
+            float32 [B, C, H, W] in [0, 1], 1 being ink.
 
         Raises:
-            ValueError: another shape or type, or digits outside this range.
+            Unable: it cannot decode.
+            ValueError: another shape or type, or classes outside their range.
         """
-        check_tensor("styles", style, torch.float32, (None, self.prior.feature_size))
+        self.require("decode")
+        check_tensor("styles", style, torch.float32, (None, self.feature_size))
         if not torch.isfinite(style).all():
             raise ValueError("styles have values that are NaN or infinite")
         labels = self.check_labels(labels, len(style))
-        return sharpen(self.method.decoder(style.to(self.device), labels), sharpness)
+        return self.decoder(style, labels, sharpness=sharpness)
 
     def styles(
         self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike | None = None
     ) -> Styles:
-        """The styles of test images, equally many of each digit.
+        """The styles of test images, as evenly of each class as they come.
 
         Args:
-            count: how many; those that are not a multiple of ten go to the first digits.
+            count: how many.
             seed: of the choice.
             data_dir: where the run's data set lies, as for training.
 
         Raises:
-            Problem: the data set is not found, or has fewer images of a digit.
+            UserError: the data set is not found, or has fewer images; or it cannot encode.
         """
+        self.require("encode")
         test = load_same_dataset(self.config["training"], data_dir).test
         return self.styles_of(test, balanced_sample(test.labels, count, seed))
 
-    def styles_of(self, digits: Digits, index: Tensor) -> Styles:
+    def styles_of(self, split: Split, index: Tensor) -> Styles:
         """The styles of some images of a data set: those numbered `index`, int64 [B]."""
-        batches = (digits.batch(part) for part in index.split(BATCH))
+        batches = (split.batch(part) for part in index.split(BATCH))
         styles = torch.cat([self.encode(batch.images, batch.labels) for batch in batches])
-        return Styles(index.numpy(), digits.labels[index].numpy(), styles.cpu().numpy())
+        return Styles(index.numpy(), split.labels[index].numpy(), styles.cpu().numpy())
 
     def generate(
         self,
@@ -169,133 +279,132 @@ class Run(Trained):
         count: int = 1,
         seed: int = 0,
         sharpness: float | None = None,
+        classes: list[int] | None = None,
     ) -> Generated:
-        """All ten digits in each of some styles.
+        """Every class in each of some styles; by an unconditional run one image of each style.
 
         Args:
             styles: float32 [K, N]. Without it `count` of them are drawn from the prior.
             count: K, where they are drawn.
             seed: of drawing them.
             sharpness: as for `decode`; None for the run's own.
+            classes: those of a conditional run to write; without it all.
 
         Returns:
-            10 K images: digits 0 to 9 in the first style, then in the second, and so on.
+            The classes in the first style, then in the second, and so on.
 
         Raises:
-            ValueError: as `decode`, or the run is not told the digit.
+            Unable: it cannot generate.
+            ValueError: as `decode`.
         """
-        if not self.config["model"]["labels"]:
-            raise ValueError("this run is not told the digit, so it cannot be asked for one")
+        self.require("decode" if styles is not None else "generate")
         if styles is None:
+            if type(count) is not int or count < 1:
+                raise ValueError(f"count is {count!r}, not a whole number of at least 1")
             styles = self.prior.sample(count, torch.Generator().manual_seed(seed))
-        each = torch.as_tensor(styles).repeat_interleave(CLASSES, 0)
-        digits = torch.arange(CLASSES).repeat(len(each) // CLASSES)
+        styles = torch.as_tensor(styles)
+        check_tensor("styles", styles, torch.float32, (None, self.feature_size))
+        wanted = [-1]
+        if self.conditional:
+            wanted = list(range(self.spec.classes)) if classes is None else classes
+        each = styles.repeat_interleave(len(wanted), 0)
+        labels = torch.tensor(wanted).repeat(len(styles))
         sharpness = self.sharpness if sharpness is None else sharpness
         images = [
-            to_bytes(self.decode(some, labels, sharpness=sharpness)).cpu()
-            for some, labels in zip(each.split(BATCH), digits.split(BATCH), strict=True)
+            to_bytes(self.decode(some, asked, sharpness=sharpness)).cpu()
+            for some, asked in zip(each.split(BATCH), labels.split(BATCH), strict=True)
         ]
-        return Generated(torch.cat(images).numpy(), digits.numpy(), each.detach().cpu().numpy())
-
-    def check_labels(self, labels: Tensor | None, count: int) -> Tensor | None:
-        """Labels as the networks take them, once they are seen to be digits."""
-        if not self.config["model"]["labels"]:
-            return None
-        if labels is None:
-            raise ValueError("this run is told the digit: give labels, int64 [B]")
-        check_tensor("labels", labels, torch.int64, (count,))
-        if count and not (labels.min() >= 0 and labels.max() < CLASSES):
-            raise ValueError(f"labels have values outside 0 to {CLASSES - 1}")
-        return labels.to(self.device)
-
-
-class Reader(Trained):
-    """A trained classifier, in evaluation mode and without gradients.
-
-    Use `mnist.load(ckpt_dir)` to make one.
-
-        >>> reader = mnist.load("mnist-classifier.ckpt")
-        >>> reader.read(images)                              # digits, int64 [B]
-        >>> reader.log_probs(images).exp()                   # their probabilities [B, 10]
-
-    One that was trained with --outliers has an eleventh answer, 10: none of the digits.
-
-    Attributes (besides those of `Trained`):
-        method: the network itself, `method.classifier`, for whoever wants gradients; it returns
-            logits.
-    """
+        return Generated(torch.cat(images).numpy(), labels.numpy(), each.detach().cpu().numpy())
 
     @torch.no_grad()
     def log_probs(self, images: Tensor) -> Tensor:
-        """Log-probabilities of the digits, in nats.
+        """Log-probabilities of the classes, in nats.
 
         Args:
-            images: float32 [B, 1, 28, 28] in [0, 1], 1 being ink.
+            images: float32 [B, C, H, W] in [0, 1], 1 being ink.
 
         Returns:
-            float32 [B, 10]; [B, 11] where the last is of none of them.
+            float32 [B, K]; [B, K + 1] where the last is of none of them (--outliers).
 
         Raises:
+            Unable: it cannot classify.
             ValueError: another shape or type, or values outside that range.
         """
-        check_images(images)
-        return self.method.classifier.log_probs(images.to(self.device))
-
-    @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """What the network's last layer reads the digits off, see `Classifier.features`.
-
-        Args:
-            images: as for `log_probs`.
-
-        Returns:
-            float32 [B, F].
-        """
-        check_images(images)
-        each = images.to(self.device).split(PART)
-        return torch.cat([self.method.classifier.features(some) for some in each])
+        self.require("classify")
+        self.check_images(images)
+        return self.classifier(images)
 
     def read(self, images: Tensor) -> Tensor:
         """The likeliest answer for each image, int64 [B]; images as for `log_probs`."""
         return self.log_probs(images).argmax(1)
 
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """What the classifier's last layer reads the classes off: images as there -> [B, F]."""
+        self.require_features()
+        self.check_images(images)
+        each = images.to(self.device).split(PART)
+        return torch.cat([self.method.features(some) for some in each])
 
-def open_trained(ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu") -> Run | Reader:
-    """The run in a directory, as what it is.
+    # --- checks -------------------------------------------------------------------------------
+
+    def check_images(self, images: Tensor) -> None:
+        """Raise a ValueError unless they are images float32 [B, C, H, W] in [0, 1]."""
+        check_tensor("images", images, torch.float32, (None, *self.spec.image_shape))
+        if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+            raise ValueError("images have values outside [0, 1]: divide 8-bit pixels by 255")
+
+    def check_labels(self, labels: Tensor | None, count: int) -> Tensor | None:
+        """Labels as the networks take them, once they are seen to be classes."""
+        if not self.conditional:
+            return None
+        word, last = self.spec.class_word, self.spec.classes - 1
+        if labels is None:
+            raise ValueError(f"this run is conditional on the {word}: give labels, int64 [B]")
+        check_tensor("labels", labels, torch.int64, (count,))
+        if count and not (labels.min() >= 0 and labels.max() <= last):
+            raise ValueError(f"labels have values outside 0 to {last}")
+        return labels
+
+
+class Unable(UserError, ValueError):
+    """A run was asked for something that its method cannot do."""
+
+
+def open_run(ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu") -> Run:
+    """The run in a directory.
 
     Raises:
-        Problem: there is none, or it is damaged.
+        UserError: there is none, or it is damaged.
     """
-    checkpoint = Session(ckpt_dir).require_newest()
-    kind = Run if issubclass(METHODS[checkpoint.config["method"]], Autoencoder) else Reader
-    return kind(checkpoint, device)
+    return Run(Session(ckpt_dir).require_newest(), device)
 
 
 def balanced_sample(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Numbers of `count` images, equally many of each digit, in order: int64 [count].
+    """Numbers of `count` images, as evenly of each class as they come, in order: int64 [count].
+
+    Classes that have fewer than their share are taken whole, and the others make up for them.
 
     Raises:
-        Problem: there are fewer images of a digit than that.
+        UserError: there are fewer images than that.
     """
+    if count > len(labels):
+        raise UserError(
+            f"there are {len(labels):,} images, and a sample of {count:,} was asked for"
+        )
     generator = torch.Generator().manual_seed(seed)
-    chosen = []
-    for digit in range(CLASSES):
-        there = torch.nonzero(labels == digit)[:, 0]
-        wanted = (count + CLASSES - 1 - digit) // CLASSES
-        if wanted > len(there):
-            raise Problem(
-                f"a sample of {count:,} needs {wanted:,} images of each digit, and there are "
-                f"{len(there):,} of digit {digit}: take a smaller one"
-            )
-        chosen.append(there[torch.randperm(len(there), generator=generator)[:wanted]])
+    there = [torch.nonzero(labels == label)[:, 0] for label in labels.unique()]
+    shuffled = [each[torch.randperm(len(each), generator=generator)] for each in there]
+    wanted, left = [0] * len(shuffled), count
+    short = sorted(range(len(shuffled)), key=lambda i: len(shuffled[i]))
+    # The smallest classes first: what they lack of an even share is divided among the others.
+    while short and len(shuffled[short[0]]) <= left // len(short):
+        wanted[short[0]] = len(shuffled[short[0]])
+        left -= wanted[short.pop(0)]
+    for place, i in enumerate(sorted(short)):
+        wanted[i] = left // len(short) + (place < left % len(short))
+    chosen = [each[:number] for each, number in zip(shuffled, wanted, strict=True)]
     return torch.cat(chosen).sort().values
-
-
-def check_images(images: Tensor) -> None:
-    """Raise a ValueError unless they are images float32 [B, 1, 28, 28] in [0, 1]."""
-    check_tensor("images", images, torch.float32, (None, 1, SIDE, SIDE))
-    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError("images have values outside [0, 1]: divide 8-bit pixels by 255")
 
 
 def check_tensor(

@@ -25,12 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from mnist import files
-from mnist.errors import Problem, StorageFailed
+from mnist.errors import StorageFailed, UserError
 from mnist.files import Damaged
-from mnist.methods import Method
+from mnist.methods import METHODS, Method
 from mnist.training.checkpoint import Checkpoint, Progress, contents
 
 STEP = re.compile(r"step-\d{8}")  # their names, which sort by the number of steps done
+
+
+# What a run directory holds, or was left with by a start that did not live to its first checkpoint;
+# besides, runs that were moved out of the way, by the names of methods.
+OURS = {".lock", "checkpoints", "config.json", "metrics.csv", "samples"}
 
 
 class Session:
@@ -66,7 +71,7 @@ class Session:
         file's content only tells others who it is.
 
         Raises:
-            Problem: another process holds it, which and where; or the directory is not writable.
+            UserError: another process holds it, which and where; or the directory is not writable.
             StorageFailed: the directory is not writable, and holds a run.
         """
         if self.lock_file:
@@ -78,7 +83,7 @@ class Session:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
             file.close()
-            raise Problem(
+            raise UserError(
                 f"{self.directory} is in use by {holder}: wait for it, or name another --ckpt-dir"
             ) from error
         except OSError as error:
@@ -125,7 +130,7 @@ class Session:
 
         Raises:
             StorageFailed: there is a run, and none of its checkpoints is whole.
-            Problem: another version wrote it.
+            UserError: another version wrote it.
         """
         damaged: dict[Path, str] = {}
         for folder in reversed(self.folders()):
@@ -146,7 +151,7 @@ class Session:
         return None
 
     def refuse_format_1(self, folder: Path) -> None:
-        """Raise a Problem for a checkpoint of the time before there were manifests."""
+        """Raise a UserError for a checkpoint of the time before there were manifests."""
         if (folder / files.MANIFEST).exists():
             return
         try:
@@ -160,15 +165,27 @@ class Session:
         """The newest whole checkpoint.
 
         Raises:
-            Problem: there is none.
+            UserError: there is none.
         """
         newest = self.newest()
         if newest is None:
-            raise Problem(
+            raise UserError(
                 f"no trained run in {self.directory}: train one first, as with "
                 f"./mnist-aae.py --ckpt-dir {self.directory}"
             )
         return newest
+
+    def refuse_other_contents(self) -> None:
+        """Raise a UserError for a directory in which there is something, and no run."""
+        try:
+            there = {path.name for path in self.directory.iterdir()}
+        except OSError:  # said better where it is to be written
+            return
+        others = there - OURS - METHODS.keys()
+        if others and "checkpoints" not in there:
+            raise UserError(
+                f"{self.directory} holds no run, but {sorted(others)[0]}: name a new --ckpt-dir"
+            )
 
     # --- what is written ------------------------------------------------------------------------
 
@@ -176,7 +193,7 @@ class Session:
         """Make ready for saving a run of this configuration, and renew the copies for people.
 
         Raises:
-            Problem: the directory cannot be written, or another process is writing to it, or has
+            UserError: the directory cannot be written, or another process is writing to it, or has
                 begun a run there since we looked.
             StorageFailed: it cannot be written, and holds a run.
         """
@@ -189,16 +206,18 @@ class Session:
                 files.flush(self.directory.parent)
                 self.lock()
                 if self.folders():
-                    raise Problem(f"another process has begun a run in {self.directory} meanwhile")
+                    raise UserError(
+                        f"another process has begun a run in {self.directory} meanwhile"
+                    )
             self.checkpoints.mkdir(exist_ok=True)
             files.write_file(self.directory / "config.json", files.json_bytes(config))
             self.write_metrics(rows)
         except OSError as error:
             raise self.unwritable(error) from error
 
-    def unwritable(self, error: OSError) -> Problem:
+    def unwritable(self, error: OSError) -> UserError:
         """What to say of a directory that nothing can be written to."""
-        kind = StorageFailed if self.folders() else Problem
+        kind = StorageFailed if self.folders() else UserError
         return kind(
             f"cannot write to {self.directory} ({error.strerror}): mend that, or name another "
             "--ckpt-dir"
@@ -259,12 +278,12 @@ class Session:
         Stopped half-way it can be done again, for the checkpoints, which stand alone, go last.
 
         Raises:
-            Problem: that sub-directory has a run already.
+            UserError: that sub-directory has a run already.
             StorageFailed: the disk refuses.
         """
         target = Session(self.directory / name)
         if target.folders():
-            raise Problem(
+            raise UserError(
                 f"{self.directory} is to move to {target.directory}, where another run is: "
                 "name another --ckpt-dir, or move that one away"
             )

@@ -3,67 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from mnist.errors import Interrupted, Problem
+from mnist.errors import Interrupted, UserError, first_line
 from mnist.version import __version__
 
 TOOL_EXIT_CODES = """\
-exit codes: 0 done; 2 something to mend, said in one line; 4 no checkpoint of the run is whole;
-130 stopped by Ctrl-C. MNIST_TRACEBACK=1 shows where it failed."""
+exit codes: 0 done; 1 a bug, with its traceback; 2 a user error, in one line; 4 no checkpoint of the
+run is whole; 130 stopped by Ctrl-C. MNIST_TRACEBACK=1 shows where it failed."""
 TRAINING_EXIT_CODES = """\
-exit codes: 0 done; 2 something to mend, said in one line; 3 a loss or gradient became NaN or
-infinite; 4 the run's directory cannot be written, or has no whole checkpoint any more;
+exit codes: 0 done; 1 a bug, with its traceback; 2 a user error, in one line; 3 a loss or gradient
+became NaN or infinite; 4 the run directory cannot be written, or has no whole checkpoint any more;
 129/130/143 stopped by SIGHUP/Ctrl-C/SIGTERM, with the run saved. SIGUSR1 saves, and training goes
 on. MNIST_TRACEBACK=1 shows where it failed."""
 
-# Each default stands here and nowhere else; a flag that was not given is absent from the parsed
-# arguments, so that a continued run can tell it from one that contradicts it.
-DEFAULTS = {
-    "ckpt_dir": "mnist{feature_size}.ckpt",
-    "feature_size": 4,
-    "batch_size": 250,
-    "lr": 2.5e-3,
-    "prior_std": 1.0,
-    "labels": True,
-    "dataset": "auto",
-    "data_dir": None,
+CKPT_DIR = "mnist{feature_size}.ckpt"  # of an autoencoder, where none is named
+FEATURE_SIZE = 4
+CLASSIFIER_DIR = "mnist-classifier.ckpt"
+# The second opinion: another network, of another seed, that knows what is no digit.
+SECOND_OPINION_DIR = "mnist-second-opinion.ckpt"
+
+# Defaults of the tools' flags, each here and nowhere else. A flag that was not given is absent from
+# the parsed arguments, so that it can be told from one that contradicts another.
+DEFAULTS: dict[str, Any] = {
+    "feature_size": FEATURE_SIZE,
     "seed": 0,
-    "device": "auto",
-    "precision": "auto",
-    "log_every": 100,
-    # A small set needs more rounds, up to where it is only learnt by heart (docs/LOG.md).
-    "epochs": {"mnist": 30, "mnist-5k": 60},
-    "patience": None,
-    "save_every": None,
-    "keep": 2,
-    "deterministic": False,
     "count": 1,
     "sample_size": 500,
     "projection": "matrix",
     "space": "style",
-    "quiet": False,
 }
-# Those that are others for mnist-classifier.py.
-CLASSIFIER_DEFAULTS = DEFAULTS | {
-    "ckpt_dir": "mnist-classifier.ckpt",
-    "layers": None,
-    "outliers": False,
-    "lr": 4e-3,
-    "epochs": {"mnist": 8, "mnist-5k": 40},
-}
-# Those of guide.py. The learning rates are ones at which the descent simply works.
+# Of guide.py. The learning rates are ones at which the descent simply works.
 GUIDE_DEFAULTS = DEFAULTS | {
-    "classifier": CLASSIFIER_DEFAULTS["ckpt_dir"],
-    "independent": "mnist-second-opinion.ckpt",
+    "classifier": CLASSIFIER_DIR,
+    "independent": SECOND_OPINION_DIR,
     "free": "both",
     "starts": {"a digit": 1, "a survey": 1000},
     "steps": 400,
@@ -72,17 +55,19 @@ GUIDE_DEFAULTS = DEFAULTS | {
     "stop_at": 0.99,
     "stay_likely": 0.3,
 }
-# Those of evaluate.py.
-EVALUATE_DEFAULTS = DEFAULTS | {"judge": CLASSIFIER_DEFAULTS["ckpt_dir"]}
-# Those of geodesic.py.
+# Of evaluate.py.
+EVALUATE_DEFAULTS = DEFAULTS | {"judge": CLASSIFIER_DIR}
+# Of geodesic.py.
 GEODESIC_DEFAULTS = DEFAULTS | {
-    "digit": 5,
     "space": "pixels",
-    "classifier": CLASSIFIER_DEFAULTS["ckpt_dir"],
+    "classifier": CLASSIFIER_DIR,
     "solver": "gauss-newton",
     "monte_carlo": {"--compare": 200},
     "pairs": "random",
 }
+
+
+NEGATIVE = re.compile(r"-[\d.][\d.,eE+-]*")  # a number, or several, below zero
 
 
 class Parser(argparse.ArgumentParser):
@@ -104,8 +89,6 @@ class Parser(argparse.ArgumentParser):
         )
         self.defaults = defaults
         self.add_argument("--version", action="version", version=f"mnist-style {__version__}")
-        # So that "-0.3,1.2" is taken for a style and not for a flag, as "-0.3" is for a number.
-        self._negative_number_matcher = re.compile(r"-[\d.][\d.,eE+-]*$")
 
     def flag(self, name: str, text: str, **options) -> None:
         """Add a flag, and its default to its help."""
@@ -116,65 +99,24 @@ class Parser(argparse.ArgumentParser):
             text += f" (default: {str(default).replace('{feature_size}', 'N')})"
         self.add_argument(name, help=text, **options)
 
-    def error(self, message: str) -> None:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As usual, but "-0.3,1.2" is taken for a style and not for a flag."""
+        given = sys.argv[1:] if args is None else args
+        # What has a space in it is no flag to argparse; all types of ours strip it.
+        spaced = [f" {text}" if NEGATIVE.fullmatch(text) else text for text in given]
+        return super().parse_args(spaced, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and what was perhaps meant, in a line."""
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            name, _, value = unknown[1].partition("=")
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            if alike := get_close_matches(name, flags, 1):
+                message += f": did you mean {alike[0]}{'=' * bool(value)}{value}?"
+            elif not name.startswith("-") and "--ckpt-dir" in flags and Path(name).is_dir():
+                message += f": did you mean --ckpt-dir {name}?"
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
-def autoencoder_parser(doc: str) -> Parser:
-    """The flags of a script that trains an autoencoder, whose docstring is its description."""
-    parser = training_parser(doc, DEFAULTS)
-    add = parser.flag
-    add("--feature-size", "numbers in a style", type=whole_number(1), metavar="N")
-    add("--prior-std", "standard deviation of the style", type=positive_number, metavar="STD")
-    add(
-        "--no-labels",
-        "keep the digit from every network: a plain autoencoder",
-        dest="labels",
-        action="store_false",
-    )
-    return parser
-
-
-def training_parser(doc: str, defaults: dict[str, Any]) -> Parser:
-    """The flags of every training script."""
-    parser = Parser(doc, TRAINING_EXIT_CODES, defaults)
-    add = parser.flag
-    add("--epochs", "epochs in all", type=whole_number(1), metavar="E")
-    add("--batch-size", "images in a training step", type=whole_number(2), metavar="B")
-    add("--lr", "learning rate at the start", type=positive_number, metavar="LR")
-    add("--ckpt-dir", "directory of the run, continued where it stopped", metavar="DIR")
-    add(
-        "--dataset",
-        "the 70,000 images, or the 5,000 that are always there; auto takes the first it can have",
-        choices=["auto", *defaults["epochs"]],
-    )
-    add(
-        "--data-dir",
-        "where MNIST's files are, or are downloaded to (default: $MNIST_DATA_DIR, then ./data)",
-        metavar="DIR",
-    )
-    add("--seed", "of weights, order and noise", type=whole_number(0), metavar="S")
-    add("--device", "where to compute", choices=["auto", "cpu", "cuda", "mps"])
-    add(
-        "--precision",
-        "of matrix products; auto takes bf16 on a processor with instructions for it",
-        choices=["auto", "fp32", "bf16"],
-    )
-    add("--log-every", "batches between two lines", type=whole_number(1), metavar="K")
-    add(
-        "--save-every",
-        "steps between two checkpoints, besides the one at each epoch's end",
-        type=whole_number(1),
-        metavar="K",
-    )
-    add("--keep", "checkpoints kept, the newest ones", type=whole_number(1), metavar="K")
-    add(
-        "--deterministic",
-        "the same bits on every run on a GPU too, if more slowly; on a CPU they are so anyway",
-        action="store_true",
-    )
-    add("--quiet", "say nothing but warnings and errors", action="store_true")
-    return parser
 
 
 def tool_parser(
@@ -197,17 +139,20 @@ def tool_parser(
     add = parser.flag
     add(
         "--feature-size",
-        "numbers in a style, which name the run's directory: mnistN.ckpt",
+        "dimensions of the style, which name the run directory: mnistN.ckpt",
         type=whole_number(1),
         metavar="N",
     )
     if several:
-        add("--ckpt-dir", "directories of runs, if of another name", nargs="+", metavar="DIR")
+        add("--ckpt-dir", "directories of runs (default: mnistN.ckpt)", nargs="+", metavar="DIR")
     else:
-        add("--ckpt-dir", "directory of the run, if of another name", metavar="DIR")
+        add("--ckpt-dir", "directory of the run (default: mnistN.ckpt)", metavar="DIR")
     add(
-        "--data-dir", "where MNIST's files are (default: $MNIST_DATA_DIR, then ./data)", metavar="D"
+        "--data-dir",
+        "where the data set's files are (default: $MNIST_DATA_DIR, then ./data)",
+        metavar="D",
     )
+    add("--device", "where to compute (default: auto)", choices=["auto", "cpu", "cuda", "mps"])
     add("--seed", "of what is drawn or chosen", type=whole_number(0), metavar="S")
     if output:
         add("--output", output, metavar="FILE")
@@ -223,7 +168,9 @@ def whole_number(least: int) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if not least <= value < 2**32:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+            raise argparse.ArgumentTypeError(
+                f"{text.strip()!r} is not a whole number of at least {least}"
+            )
         return value
 
     return parse
@@ -236,7 +183,7 @@ def positive_number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+        raise argparse.ArgumentTypeError(f"{text.strip()!r} is not a number above zero")
     return value
 
 
@@ -247,7 +194,7 @@ def any_number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+        raise argparse.ArgumentTypeError(f"{text.strip()!r} is not a number")
     return value
 
 
@@ -261,7 +208,7 @@ def number_between(low: float, high: float) -> Callable[[str], float]:
             value = math.nan
         if not low <= value < high:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not a number of at least {low:g} and below {high:g}"
+                f"{text.strip()!r} is not a number of at least {low:g} and below {high:g}"
             )
         return value
 
@@ -275,7 +222,9 @@ def numbers(text: str) -> list[float]:
     except ValueError:
         values = [math.nan]
     if not all(map(math.isfinite, values)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0.3,-1.2")
+        raise argparse.ArgumentTypeError(
+            f"{text.strip()!r} is not a list of numbers such as 0.3,-1.2"
+        )
     return values
 
 
@@ -283,13 +232,16 @@ def whole_numbers(text: str) -> list[int]:
     """An argument type: whole numbers with commas between them."""
     parts = text.split(",")
     if not all(part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,3,7")
+        raise argparse.ArgumentTypeError(
+            f"{text.strip()!r} is not a list of whole numbers such as 0,3,7"
+        )
     return [int(part) for part in parts]
 
 
-def run_directory(given: dict[str, Any], defaults: dict[str, Any] = DEFAULTS) -> Path:
+def run_directory(given: dict[str, Any]) -> Path:
     """The directory of the run that the flags name."""
-    return Path(given.get("ckpt_dir") or defaults["ckpt_dir"].format(**defaults | given))
+    size = given.get("feature_size", FEATURE_SIZE)
+    return Path(given.get("ckpt_dir") or CKPT_DIR.format(feature_size=size))
 
 
 def warn(message: str) -> None:
@@ -297,24 +249,54 @@ def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
+def import_files(paths: str) -> None:
+    """Import files that register methods and data sets of their own (docs/extending.md).
+
+    Args:
+        paths: of .py files, with commas between them.
+
+    Raises:
+        UserError: one of them is not there, or fails.
+    """
+    for path in filter(None, map(str.strip, paths.split(","))):
+        # A name of its own, so that no file can take the place of another module.
+        spec = importlib.util.spec_from_file_location(f"mnist_import_{Path(path).stem}", path)
+        if spec is None or not Path(path).is_file():
+            raise UserError(f"MNIST_IMPORT: {path} is no .py file that is there")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            raise UserError(
+                f"MNIST_IMPORT: {path} cannot be imported ({type(error).__name__}: "
+                f"{first_line(error)})"
+            ) from error
+
+
 def main(parser: Parser, run: Callable[[dict], None]) -> None:
     """Parse the command line, run, and turn whatever goes wrong into a line and an exit code."""
     arguments = vars(parser.parse_args())
     try:
+        import_files(os.environ.get("MNIST_IMPORT", ""))
         run(arguments)
         sys.stdout.flush()
-    except Exception as error:
+    except (UserError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("MNIST_TRACEBACK") == "1":
             traceback.print_exc()
         sys.exit(complain(parser.prog, error))
+    except Exception:  # a mistake of this program: whoever mends it needs to see where
+        traceback.print_exc()
+        print(f"{parser.prog}: this is a bug of mnist-style {__version__}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped; nothing is half-written", file=sys.stderr)
         sys.exit(130)
 
 
-def complain(program: str, error: Exception) -> int:
+def complain(program: str, error: UserError | OSError | ModuleNotFoundError) -> int:
     """Say in one line what happened; return the exit code."""
-    code = error.exit_code if isinstance(error, Problem) else 2
+    code = error.exit_code if isinstance(error, UserError) else 2
     if isinstance(error, BrokenPipeError):  # the reader of our output has gone: nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -325,7 +307,7 @@ def complain(program: str, error: Exception) -> int:
             f"{message}: run `pip install -r {part}requirements.txt` in the environment that "
             "`make train` made, entered with `source .venv/bin/activate`"
         )
-    elif not isinstance(error, Problem):
+    elif not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message} (MNIST_TRACEBACK=1 shows where)"
     kind = "" if isinstance(error, Interrupted) else "error: "
     with suppress(OSError):  # the terminal may be gone: then nobody is to be told

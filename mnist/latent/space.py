@@ -1,0 +1,97 @@
+"""The points that a descent towards a class moves, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+HARDEST = 8.0  # what multiplies the class code's logits at a round's end, 1 being at its start
+PURE = 0.9  # the largest share of a class code at which a point may rest
+# ... and the share of the prior's styles, the likeliest, in which it may. Without labels a class is
+# a place, and some lie far out; with them each style has every class, and the middle draws best.
+LIKELY = {"conditional": 0.5, "unconditional": 0.99}
+DRAWN = 10_000  # styles, to know how likely they are
+
+
+class Prior(Protocol):
+    """What is needed of a prior whose density is known."""
+
+    feature_size: int
+    std: float
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor: ...
+    def log_prob(self, style: Tensor) -> Tensor: ...
+
+
+class Space:
+    """The points that a descent moves: a style, and the class code that the decoder is given.
+
+    A point is N dimensions of style, in standard deviations of the prior, and for a conditional
+    decoder K logits of the class code besides, whose softmax is a point on the simplex.
+
+    Args:
+        decoder: styles [B, N], class codes [B, K] or None -> images [B, C, H, W] in [0, 1], as
+            black and white as real ones.
+        prior: of the styles.
+        classes: K; 0 for an unconditional decoder.
+        free: "both", "style" or "digit", the code; without classes there is the style alone.
+        anywhere: whether a point may rest in any style.
+    """
+
+    def __init__(
+        self,
+        decoder: Callable[[Tensor, Tensor | None], Tensor],
+        prior: Prior,
+        classes: int,
+        free: str,
+        anywhere: bool = False,
+    ):
+        self.decoder = decoder
+        self.prior = prior
+        self.size = prior.feature_size
+        self.classes = classes
+        style, code = [free != "digit"] * self.size, [free != "style"] * classes
+        self.moves = torch.tensor(style + code)
+        # A code that is given stays as it is.
+        self.hardens = torch.tensor([False] * self.size + code)
+        drawn = prior.sample(DRAWN, torch.Generator().manual_seed(0))
+        share = LIKELY["conditional" if classes else "unconditional"]
+        self.least = prior.log_prob(drawn).quantile(1 - share)
+        self.anywhere = anywhere or not any(style)
+
+    def style(self, points: Tensor) -> Tensor:
+        """[..., D] -> [..., N], as the decoder takes it."""
+        return points[..., : self.size] * self.prior.std
+
+    def code(self, points: Tensor) -> Tensor | None:
+        """[..., D] -> [..., K], what the decoder is given; None if nothing."""
+        return points[..., self.size :].softmax(-1) if self.classes else None
+
+    def anneal(self, points: Tensor, share: float) -> Tensor:
+        """Points [B, D] when a share of a round has passed: the code hardens to a single class.
+
+        softmax(k u) with k rising geometrically from 1 to `HARDEST`, for the decoder knows only
+        unmixed classes; at first, k being small, each of them is within reach. (Such annealing of a
+        softmax is Jang, Gu & Poole's 2017, arXiv 1611.01144, section 2.2, with 1/k for τ.)
+        """
+        return torch.where(self.hardens.to(points.device), points * HARDEST**share, points)
+
+    def may_rest(self, points: Tensor) -> Tensor:
+        """Whether the decoder draws well where points are: [..., D] -> bool [...].
+
+        There the style is likely, and the code that of a single class.
+        """
+        likely = (self.log_prior(points) >= self.least.to(points.device)) | self.anywhere
+        code = self.code(points)
+        return likely if code is None else likely & (code.amax(-1) >= PURE)
+
+    def decode(self, points: Tensor) -> Tensor:
+        """[B, D] -> images [B, C, H, W] in [0, 1]."""
+        return self.decoder(self.style(points), self.code(points))
+
+    def log_prior(self, points: Tensor) -> Tensor:
+        """Log-density of the style under the prior: [..., D] -> [...]."""
+        return self.prior.log_prob(self.style(points))

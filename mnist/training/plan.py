@@ -1,0 +1,391 @@
+"""From settings to a trained run: data, device, the run directory, and off."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from mnist.data import (
+    Dataset,
+    Unavailable,
+    load_dataset,
+    load_same_dataset,
+    more_data_than,
+)
+from mnist.errors import UserError
+from mnist.methods import METHODS, Method
+from mnist.options import configuration, options_of
+from mnist.training.checkpoint import Checkpoint, Progress
+from mnist.training.environment import (
+    be_deterministic,
+    choose_device,
+    choose_precision,
+    machine,
+    versions,
+)
+from mnist.training.log import Report
+from mnist.training.loop import steps_per_epoch, train, waited
+from mnist.training.session import Session
+from mnist.version import __version__
+
+BATCH_SIZE = 250
+METHODS_PACKAGE = Method.__module__.rpartition(".")[0]
+LARGE = (
+    20_000  # training images: a smaller set needs more epochs, up to where it is learnt by heart
+)
+HELD_OUT = 12  # a share of 1/12 of the training images, where early stopping needs some
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What to train and how. None is for what was not given: then the default holds, or the run's.
+
+    Attributes:
+        method: a key of `METHODS`.
+        ckpt_dir: the run directory.
+        options: of the method, those that were given.
+        dataset: a key of `DATASETS`; without it "mnist", or "mnist-5k" where that cannot be had.
+        data_dir: where its files are, or are downloaded to.
+        epochs: in all.
+        batch_size: images a step.
+        hold_out: training images kept from training, the last ones of each class.
+        patience: stop after so many epochs without a better headline on those.
+        device: "cpu", "cuda" or "mps"; without it the fastest there is.
+        deterministic: use only deterministic algorithms.
+        log_every: batches between two lines.
+        save_every: steps between two checkpoints, besides the one at each epoch's end.
+        keep: checkpoints kept.
+    """
+
+    method: str
+    ckpt_dir: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str | None = None
+    data_dir: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    hold_out: int | None = None
+    patience: int | None = None
+    device: str | None = None
+    deterministic: bool | None = None
+    log_every: int = 100
+    save_every: int | None = None
+    keep: int = 2
+
+
+class Plan(NamedTuple):
+    """What is to be trained: made by `resumed` or `fresh`, carried out by `train_run`."""
+
+    method: Method
+    dataset: Dataset
+    config: dict[str, Any]
+    progress: Progress
+    note: str
+    parent: Checkpoint | None = None  # the run whose networks it starts from
+
+
+def train_run(
+    settings: Settings, report: Report, tell: Callable[[dict[str, float]], None] = lambda row: None
+) -> None:
+    """Train, from scratch or from where the run in the directory stands.
+
+    Args:
+        settings: what and how.
+        report: who is told.
+        tell: called after each epoch with its row of metrics.csv.
+
+    Raises:
+        UserError: any user error.
+    """
+    refuse_unknown(settings)
+    device = choose_device(settings.device or "auto")
+    with Session(settings.ckpt_dir, settings.keep) as session:
+        session.refuse_other_contents()
+        if session.directory.exists():
+            session.lock()  # or stop here: no two runs write to a directory
+        there = session.newest()
+        if there and there.damaged:
+            report.warn(f"damaged, and set aside: {there.damage}; going on from {there.folder}")
+            session.set_aside(there.damaged)
+        if there and (line := more_data_than(there.config["training"], settings.data_dir)):
+            report.warn(f"{session.directory}: {line}")
+        if there and there.config["method"] == settings.method:
+            # As it is rebuilt: what came with a later version is at its default.
+            config = there.config | {"model": there.build().config}
+            refuse_contradictions(session, config, settings)
+            if flag := has_ended(there, settings.epochs, settings.patience):
+                session.start(there.config, there.progress["rows"])
+                report.notice(
+                    f"{session.directory} (on {there.config['training']['dataset']}) is already "
+                    f"trained to epoch {there.epoch}; give a larger {flag} to go on"
+                )
+                return
+            plan = resumed(session, there, settings, device, report)
+        else:
+            plan = fresh(session, there, settings, device, report)
+        if there and plan.parent:
+            session.archive(there.config["method"])
+        session.start(plan.config, plan.progress.rows)
+        if plan.parent:
+            session.save(plan.method, plan.progress)  # from here on the directory is the new run's
+
+        training = plan.config["training"]
+        report.headline = plan.method.headline
+        report.line(header(plan))
+        train(
+            plan.method,
+            plan.dataset.to(device),
+            session,
+            plan.progress,
+            epochs=training["epochs"],
+            batch_size=training["batch_size"],
+            seed=plan.config["model"]["seed"],
+            log_every=settings.log_every,
+            save_every=settings.save_every,
+            patience=training.get("patience"),
+            report=report,
+            tell=tell,
+        )
+    report.line(f"Done: {session.directory} is trained to epoch {plan.progress.epoch}.")
+
+
+def refuse_unknown(settings: Settings) -> None:
+    """Stop where there is no such method, or it cannot be trained so.
+
+    Raises:
+        UserError: which.
+    """
+    if settings.method not in METHODS:
+        raise UserError(f"no method named {settings.method!r}: choose from {', '.join(METHODS)}")
+    if settings.patience and METHODS[settings.method].headline is None:
+        raise UserError(
+            f"--patience goes by a method's headline, and {settings.method} has none: leave it out"
+        )
+
+
+def resumed(
+    session: Session,
+    checkpoint: Checkpoint,
+    settings: Settings,
+    device: torch.device,
+    report: Report,
+) -> Plan:
+    """The run in a directory, from where it stands."""
+    config = copy.deepcopy(checkpoint.config)
+    training = config["training"]
+    for name in ("epochs", "deterministic", "patience"):  # what may change
+        if getattr(settings, name) is not None:
+            training[name] = getattr(settings, name)
+    dataset = load_same_dataset(training, settings.data_dir)
+    if training.get("deterministic"):
+        be_deterministic()
+    method = checkpoint.build().to(device)
+    progress = checkpoint.restore(method)
+    config["machine"] = machine(device)
+    if config["machine"] != checkpoint.config.get("machine"):
+        report.warn(
+            f"{session.directory} was trained so far on {checkpoint.config.get('machine')}, and "
+            f"this is {config['machine']}: its numbers will differ in their last digits from "
+            "those of a run that was not moved"
+        )
+    where = f"epoch {progress.epoch + 1}, batch {progress.step + 1}"
+    note = f"continuing {session.directory} from {where}"
+    return Plan(method, hold_out(dataset, training), config, progress, note)
+
+
+def fresh(
+    session: Session,
+    there: Checkpoint | None,
+    settings: Settings,
+    device: torch.device,
+    report: Report,
+) -> Plan:
+    """A new run, or one that starts from the networks of a run by another method.
+
+    Raises:
+        UserError: an option has no such value, or another user error.
+    """
+    kind = METHODS[settings.method]
+    options = dict(settings.options)
+    precision = options.get("precision") or "auto"
+    options["precision"] = choose_precision(precision, device)
+    parent = find_parent(session, there, settings.method)
+    if parent is None:
+        dataset = find_dataset(settings.dataset, settings.data_dir, report)
+        note = f"a new run in {session.directory}"
+    else:
+        theirs = parent.config
+        shared = {key: theirs["model"].get(key) for key in inherited(theirs["method"], kind)}
+        training = {"dataset": theirs["training"]["dataset"]}
+        refuse_contradictions(session, {"model": shared, "training": training}, settings)
+        options |= shared
+        dataset = load_same_dataset(theirs["training"], settings.data_dir)
+        note = (
+            f"a new run in {session.directory}, from the autoencoder that "
+            f"{script_of(theirs['method'])} trained to epoch {parent.epoch}, now in "
+            f"{session.directory / theirs['method']}; the rest starts fresh"
+        )
+    if settings.deterministic:
+        be_deterministic()
+    try:
+        configuration(kind, options)
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+    method = kind(dataset.spec, **options).to(device)
+    if parent:
+        parent.load_weights(method, strict=False)
+    config = describe(method, dataset, settings)
+    dataset = hold_out(dataset, config["training"])
+    # Or complain before anything is written.
+    steps_per_epoch(dataset, config["training"]["batch_size"])
+    return Plan(method, dataset, config, Progress(), note, parent)
+
+
+def inherited(parent: str, kind: type[Method]) -> list[str]:
+    """What a run that starts from another's networks has in common with it."""
+    own = options_of(Method)
+    return [name for name in options_of(METHODS[parent]) if name in options_of(kind) - own.keys()]
+
+
+def hold_out(dataset: Dataset, training: dict[str, Any]) -> Dataset:
+    """A data set with the training images held out that a run's configuration says."""
+    if training.get("hold_out"):
+        return dataset.hold_out(training["hold_out"])
+    # Up to version 0.5.0 the rule was in no configuration.
+    return dataset.hold_out_every_twelfth() if training.get("patience") else dataset
+
+
+def has_ended(
+    there: Checkpoint, epochs: int | None = None, patience: int | None = None
+) -> str | None:
+    """The flag to be given in order to train a run any further, or None if it has not ended."""
+    training = there.config["training"]
+    if there.epoch >= (epochs or training["epochs"]):
+        return "--epochs"
+    method, rows = METHODS[there.config["method"]], there.progress["rows"]
+    patience = patience or training.get("patience")
+    if patience and waited(rows, method) >= patience:
+        return "--patience"
+    return None
+
+
+def refuse_contradictions(session: Session, config: dict[str, Any], settings: Settings) -> None:
+    """Stop where a setting says something else than the run in the directory.
+
+    Raises:
+        UserError: naming the flag and both values.
+    """
+    saved = config["model"] | config["training"]
+    instead = "leave {} out, or name another --ckpt-dir"
+    if settings.patience and not saved.get("patience") and not saved.get("hold_out"):
+        raise UserError(
+            f"{session.directory} was trained without --patience, so no images were held out for "
+            f"it: {instead.format('it')}"
+        )
+    given = {k: v for k, v in settings.options.items() if not (k == "precision" and v == "auto")}
+    for name in ("dataset", "batch_size", "hold_out"):
+        if getattr(settings, name) is not None:
+            given[name] = getattr(settings, name)
+    for key, value in given.items():
+        value = list(value) if isinstance(value, tuple) else value
+        if key not in saved or value == saved[key]:
+            continue
+        flag = "--" + key.replace("_", "-")
+        if value is False:
+            was, flag = f"with {key}", f"--no-{key.replace('_', '-')}"
+            raise UserError(
+                f"{session.directory} was trained {was}, and {flag} was given: "
+                f"{instead.format('it')}"
+            )
+        missing = saved[key] is None or saved[key] is False
+        how = f"without {flag}" if missing else f"with {flag} {saved[key]}"
+        not_this = "" if value is True else f", not {value}"
+        raise UserError(
+            f"{session.directory} was trained {how}{not_this}: {instead.format('the flag')}"
+        )
+
+
+def find_parent(session: Session, there: Checkpoint | None, method_name: str) -> Checkpoint | None:
+    """What a new run in this directory is to take networks from, if anything.
+
+    Raises:
+        UserError: the directory holds a run that this method cannot start from.
+    """
+    starts_from = METHODS[method_name].starts_from
+    if there:
+        name = there.config["method"]
+        if name not in starts_from:
+            raise UserError(
+                f"{session.directory} was trained by {script_of(name)}: "
+                f"name another --ckpt-dir for {script_of(method_name)}"
+            )
+        return there
+    # Moved out of the way by a start that did not live to its first checkpoint.
+    moved = (Session(session.directory / name).newest() for name in starts_from)
+    return next((parent for parent in moved if parent), None)
+
+
+def script_of(method: str) -> str:
+    """What a method is called in a message: by its script, if it is one of this package's own."""
+    ours = METHODS[method].__module__ == f"{METHODS_PACKAGE}.{method}"
+    return f"mnist-{method}.py" if ours else f"the method {method}"
+
+
+def find_dataset(name: str | None, data_dir: str | None, report: Report) -> Dataset:
+    """The data set of that name; without one the full MNIST, or with a warning the bundled part."""
+    if name is not None:
+        return load_dataset(name, data_dir)
+    try:
+        return load_dataset("mnist", data_dir)
+    except Unavailable as reason:
+        report.warn(f"training on the 5,000 bundled images instead of all 70,000: {reason}")
+        return load_dataset("mnist-5k")
+
+
+def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, Any]:
+    """What goes into config.json."""
+    large, small = method.epochs
+    hold_out = settings.hold_out
+    if settings.patience and hold_out is None:
+        hold_out = len(dataset.train) // HELD_OUT
+    return {
+        "method": method.name,
+        "data": dataset.spec.as_config(),
+        "model": method.config,
+        "training": {
+            "dataset": dataset.name,
+            "dataset_sha256": dataset.sha256,
+            "batch_size": settings.batch_size or BATCH_SIZE,
+            "epochs": settings.epochs or (large if len(dataset.train) >= LARGE else small),
+            "hold_out": hold_out,
+            "patience": settings.patience,
+            "deterministic": bool(settings.deterministic),
+        },
+        "machine": machine(method.device),
+        "versions": versions("torch", "numpy", "safetensors"),
+    }
+
+
+def header(plan: Plan) -> str:
+    """What is about to be trained, in a few lines."""
+    method, dataset = plan.method, plan.dataset
+    model, training = plan.config["model"], plan.config["training"]
+    held_out = f", {len(dataset.held_out):,} held out" if dataset.held_out else ""
+    averages = set(method.averages.parameters())
+    weights = sum(p.numel() for p in method.parameters() if p not in averages)
+    threads = f", {torch.get_num_threads()} threads" if method.device.type == "cpu" else ""
+    return (
+        f"mnist-style {__version__}: {method.name.upper()}, {method.summary()}; "
+        f"{weights:,} weights\n"
+        f"data: {dataset.name} from {dataset.source}, {len(dataset.train):,} training and "
+        f"{len(dataset.test):,} test images{held_out}\n"
+        f"epochs: {training['epochs']}, batch size {training['batch_size']}, "
+        f"learning rate {model['lr']}, seed {model['seed']}; "
+        f"{method.device.type}{threads}, {model['precision']}\n"
+        f"{plan.note}"
+    )

@@ -1,0 +1,64 @@
+"""The picture that training leaves after each epoch, by what a method is able to do."""
+
+from __future__ import annotations
+
+import torch
+
+from mnist.data.types import Split
+from mnist.figures import sheets
+from mnist.figures.images import grid
+from mnist.figures.sheets import Section
+from mnist.methods import Classifies, Decodes, Encodes, Method
+from mnist.networks.random import generator
+from mnist.training.validation import mean_style
+
+COLUMNS = 20  # images in a row
+FEW = 10  # classes, of which two test images each are shown
+
+
+@torch.no_grad()
+def draw_samples(method: Method, test: Split) -> tuple[str, bytes] | None:
+    """What a method makes of images not trained on, the same ones every time.
+
+    Returns:
+        What is shown and a PNG of it; None of a method that has neither.
+    """
+    if isinstance(method, Decodes) and (isinstance(method, Encodes) or method.prior is not None):
+        sections = [reconstructions(method, test)] if isinstance(method, Encodes) else []
+        if method.prior is not None:
+            sections.append(generated(method))
+        what = "test images" if isinstance(method, Encodes) else "samples"
+        return what, sheets.sheet(sections)
+    if isinstance(method, Classifies):
+        with method.autocast():
+            read = torch.cat([method.classify(batch.images).argmax(1) for batch in test.batches()])
+        return "confusion matrix", sheets.confusion(test, read, method.spec)
+    return None
+
+
+def reconstructions(method: Method, test: Split) -> Section:
+    """Test images of each class, and below them their reconstructions."""
+    classes = method.spec.classes
+    each = 2 if classes <= FEW else 1
+    there = (torch.nonzero(test.labels == label)[:each, 0] for label in range(classes))
+    batch = test.batch(torch.cat([*there]))
+    style = mean_style(method.encode(batch.images, batch.labels))
+    rebuilt = method.decode(style, batch.labels).sigmoid()
+    lines = -(-len(style) // COLUMNS)
+    across = -(-len(style) // lines)  # so that the lines are equally long
+    pairs = zip(batch.images.split(across), rebuilt.split(across), strict=True)
+    title = "test images, and below them their reconstructions"
+    return Section(title, grid([row for pair in pairs for row in pair]))
+
+
+def generated(method: Method) -> Section:
+    """Images in styles of the prior: of a conditional method each class, a row each."""
+    spec = method.spec
+    styles = method.prior.sample(COLUMNS, generator(method.seed, "pictures")).to(method.device)
+    if not method.conditional:
+        written = method.decode(styles).sigmoid()
+        return Section(f"decodings of {COLUMNS} styles drawn from the prior", grid([written]))
+    labels = torch.arange(spec.classes, device=method.device).repeat_interleave(COLUMNS)
+    written = method.decode(styles.repeat(spec.classes, 1), labels).sigmoid()
+    title = f"every {spec.class_word} in {COLUMNS} styles drawn from the prior, a style a column"
+    return Section(title, grid(written.split(COLUMNS)), spec.class_names)

@@ -1,0 +1,65 @@
+"""Runs of version 0.5.0 open, are resumed, drawn and evaluated.
+
+`runs-0.5.0.zip` holds what that version wrote: an adversarial autoencoder and a classifier with
+next to no weights, stopped at step 45 of 80 on the bundled images, and the weights with which its
+own training went on to end.
+"""
+
+import io
+import zipfile
+
+import pytest
+import safetensors.torch
+import torch
+from conftest import ROOT
+
+import mnist
+from mnist.data.mnist import MNIST
+
+ARCHIVE = ROOT / "tests" / "runs-0.5.0.zip"
+
+
+@pytest.fixture
+def old(tmp_path):
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "aae").rename(tmp_path / "mnist2.ckpt")
+    (tmp_path / "classifier").rename(tmp_path / "mnist-classifier.ckpt")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("aae", "mnist2.ckpt"), ("classifier", "mnist-classifier.ckpt")]
+)
+def test_they_are_resumed_to_the_same_end(old, name, folder):
+    run = mnist.load(old / folder)
+    assert (run.epoch, run.spec) == (1, MNIST)
+    run = mnist.train(name, ckpt_dir=old / folder)
+    assert run.epoch == 2
+    end = safetensors.torch.load((old / f"{name}-end.safetensors").read_bytes())
+    weights = run.method.state_dict()
+    assert weights.keys() == end.keys()
+    for key, tensor in end.items():
+        # On the machine that made them they are the same bits.
+        torch.testing.assert_close(weights[key], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_they_are_drawn_and_evaluated(old, run_here):
+    mnist.train("classifier", ckpt_dir=old / "mnist-classifier.ckpt")
+    for script, *flags in (
+        ("encoder-vis.py", "--output", "a.png"),
+        ("encoder-vis.py", "--manifold", "--output", "b.png"),
+        ("generate-all.py", "--output", "c.png"),
+        ("guide.py", "--digit", 1, "--steps", 20, "--output", "d.png"),
+        ("geodesic.py", "--output", "e.png"),
+        ("evaluate.py", "--quick"),
+    ):
+        done = run_here(script, "--feature-size", 2, *flags)
+        assert (done.returncode, done.stderr) == (0, ""), script
+    assert "read as the digit asked for" in done.stdout
+
+
+def test_nothing_in_them_is_a_pickle():
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        for name in archive.namelist():
+            assert not zipfile.is_zipfile(io.BytesIO(archive.read(name)))
