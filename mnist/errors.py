@@ -1,5 +1,7 @@
 """What a command may end with, other than success. Exit codes are listed in the README."""
 
+import sys
+
 
 class UserError(Exception):
     """What its user can correct: the message is one line of what, where, and what to do."""
@@ -25,6 +27,11 @@ class Interrupted(UserError):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def warn(message: str) -> None:
+    """One line on standard error, and on with the work."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def first_line(error: Exception) -> str:

@@ -15,7 +15,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mnist import options
 from mnist.errors import Interrupted, UserError, first_line
+from mnist.options import KINDS, Kind
 from mnist.version import __version__
 
 TOOL_EXIT_CODES = """\
@@ -111,7 +113,7 @@ class Parser(argparse.ArgumentParser):
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         if unknown:
             name, _, value = unknown[1].partition("=")
-            flags = [flag for action in self._actions for flag in action.option_strings]
+            flags = re.findall(r"--[a-z][a-z-]*", self.format_usage())
             if alike := get_close_matches(name, flags, 1):
                 message += f": did you mean {alike[0]}{'=' * bool(value)}{value}?"
             elif not name.startswith("-") and "--ckpt-dir" in flags and Path(name).is_dir():
@@ -159,60 +161,30 @@ def tool_parser(
     return parser
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """An argument type: a whole number of at least `least`, and below 2³²."""
+def argument(kind: Kind) -> Callable[[str], Any]:
+    """A kind of value as an argument type."""
 
-    def parse(text: str) -> int:
+    def parse(text: str) -> Any:
         try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value < 2**32:
-            raise argparse.ArgumentTypeError(
-                f"{text.strip()!r} is not a whole number of at least {least}"
-            )
-        return value
+            return kind.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
     return parse
 
 
-def positive_number(text: str) -> float:
-    """An argument type: a finite number above zero."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text.strip()!r} is not a number above zero")
-    return value
+positive_number, any_number = argument(KINDS["Positive"]), argument(KINDS["float"])
 
 
-def any_number(text: str) -> float:
-    """An argument type: a finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text.strip()!r} is not a number")
-    return value
+def whole_number(least: int) -> Callable[[str], int]:
+    """An argument type: a whole number of at least `least`, and below 2³²."""
+    return argument(options.whole_number(least))
 
 
 def number_between(low: float, high: float) -> Callable[[str], float]:
     """An argument type: a number of at least `low`, and below `high`."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value < high:
-            raise argparse.ArgumentTypeError(
-                f"{text.strip()!r} is not a number of at least {low:g} and below {high:g}"
-            )
-        return value
-
-    return parse
+    what = f"a number of at least {low:g} and below {high:g}"
+    return argument(options.number(what, lambda value: low <= value < high))
 
 
 def numbers(text: str) -> list[float]:
@@ -242,11 +214,6 @@ def run_directory(given: dict[str, Any]) -> Path:
     """The directory of the run that the flags name."""
     size = given.get("feature_size", FEATURE_SIZE)
     return Path(given.get("ckpt_dir") or CKPT_DIR.format(feature_size=size))
-
-
-def warn(message: str) -> None:
-    """One line on standard error, and on with the work."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def import_files(paths: str) -> None:

@@ -13,10 +13,10 @@ import torch
 from tqdm import tqdm
 
 from mnist import files
-from mnist.commands.arguments import EVALUATE_DEFAULTS, run_directory, warn
+from mnist.commands.arguments import EVALUATE_DEFAULTS, run_directory
 from mnist.commands.classifiers import open_classifier
 from mnist.commands.tools import common_dataset, open_run, write
-from mnist.errors import UserError
+from mnist.errors import UserError, warn
 from mnist.evaluation.inception import InceptionDistance
 from mnist.evaluation.measure import Subject, measure, steps_to_measure
 from mnist.training.environment import versions

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist import files
-from mnist.commands.arguments import CLASSIFIER_DIR, DEFAULTS, numbers, warn, whole_number
+from mnist.commands.arguments import CLASSIFIER_DIR, DEFAULTS, numbers, whole_number
 from mnist.commands.classifiers import is_trained, usual_place
 from mnist.commands.tools import (
     as_style,
@@ -35,7 +35,7 @@ from mnist.commands.tools import (
 from mnist.data.mnist import MNIST
 from mnist.data.scan import read_scan
 from mnist.data.spec import DataSpec
-from mnist.errors import UserError
+from mnist.errors import UserError, warn
 from mnist.figures import sheets
 from mnist.figures.display import Probe
 from mnist.figures.images import to_arrays

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from mnist import files
-from mnist.commands.arguments import run_directory, warn
+from mnist.commands.arguments import run_directory
 from mnist.data import Batch, Dataset, load_same_dataset, more_data_than
-from mnist.errors import UserError
+from mnist.errors import UserError, warn
 from mnist.figures.display import Probe
 from mnist.training import run as runs
 from mnist.training.environment import choose_device

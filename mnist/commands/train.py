@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import mnist
-from mnist.commands.arguments import TRAINING_EXIT_CODES, Parser, main
-from mnist.options import KINDS, Kind, Option, attribute_in, options_in, options_of
+from mnist.commands.arguments import (
+    TRAINING_EXIT_CODES,
+    Parser,
+    argument,
+    main,
+    whole_number,
+)
+from mnist.options import KINDS, Option, attribute_in, options_in, options_of
 
 METHODS = Path(mnist.__file__).parent / "methods"
 # Written by hand below, since on the command line they have a value that a configuration has not.
 ELSEWHERE = ("precision",)
-OURS = (
-    *("ckpt_dir", "dataset", "data_dir", "epochs", "batch_size", "hold_out", "patience", "device"),
-    *("deterministic", "log_every", "save_every", "keep"),
-)
 
 
 def train_command(method: str, doc: str, directory: str) -> None:
@@ -54,7 +56,8 @@ def train(method: str, directory: str, given: dict[str, Any]) -> None:
 
     options = options_of(METHODS[method])
     chosen = {name: given[name] for name in options if name in given}
-    ours = {name: given[name] for name in OURS if name in given}
+    names = {each.name for each in fields(Settings)} - {"method", "options"}
+    ours = {name: given[name] for name in names if name in given}
     for name in ("dataset", "device"):
         if ours.get(name) == "auto":  # as if it was not given
             del ours[name]
@@ -71,7 +74,7 @@ def training_parser(doc: str, method: str, directory: str) -> Parser:
     group = parser.add_argument_group("what is trained")
     for option in options.values():
         if option.name not in ELSEWHERE:
-            add_option(group, option)
+            add_option(group.add_argument, option)
     group.add_argument(
         "--precision",
         choices=["auto", "fp32", "bf16"],
@@ -88,7 +91,7 @@ def training_parser(doc: str, method: str, directory: str) -> Parser:
         metavar="E",
         help=f"epochs in all (default: {large}; {small} on fewer than 20,000 images)",
     )
-    add("--batch-size", type=argument(BATCH), metavar="B", help="images a step (default: 250)")
+    add("--batch-size", type=whole_number(2), metavar="B", help="images a step (default: 250)")
     add(
         "--ckpt-dir",
         metavar="DIR",
@@ -137,18 +140,13 @@ def training_parser(doc: str, method: str, directory: str) -> Parser:
     return parser
 
 
-BATCH = Kind(
-    int, lambda value: type(value) is int and 2 <= value < 2**32, "a whole number of at least 2"
-)
-
-
-def add_option(group: argparse._ArgumentGroup, option: Option) -> None:
-    """The flag of an option of a method."""
+def add_option(add: Callable[..., Any], option: Option) -> None:
+    """Add the flag of an option of a method, by a parser's or group's `add_argument`."""
     name = option.name.replace("_", "-")
     default = option.default
     if option.annotation == "bool":
         negative = default is True
-        group.add_argument(
+        add(
             f"--no-{name}" if negative else f"--{name}",
             dest=option.name,
             action="store_false" if negative else "store_true",
@@ -158,22 +156,10 @@ def add_option(group: argparse._ArgumentGroup, option: Option) -> None:
     if isinstance(default, tuple):
         default = ",".join(map(str, default))
     known = default is not None and default is not inspect.Parameter.empty
-    group.add_argument(
+    add(
         f"--{name}",
         type=argument(option.kind),
         choices=option.choices,
         metavar=None if option.choices else option.kind.metavar,
         help=option.help + (f" (default: {default})" if known else ""),
     )
-
-
-def argument(kind: Kind) -> Callable[[str], Any]:
-    """A kind of value as a type of argparse's."""
-
-    def parse(text: str) -> Any:
-        try:
-            return kind.parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parse

@@ -320,7 +320,6 @@ def learnt_from(
             done = epoch * steps + step
             with torch.enable_grad():
                 classifier.step(batch, Step(done, done / (epochs * steps)))
-            classifier.gradient_norms()  # which would add up
         tell()
     return share_read(classifier.eval().classify, test.to(judge.device))
 

@@ -32,7 +32,7 @@ class Player:
         self.parameters = [p for network in networks for p in network.parameters()]
         self.lr = lr
         self.betas = betas
-        self.gradient_norms: list[Tensor] = []  # of the updates since `largest_gradient`
+        self.gradient_norm: Tensor | None = None  # the largest since `largest_gradient`
         self.memory: list[dict[str, Tensor]] = []  # of each parameter, from the first update on
 
     def update(self, loss: Tensor, lr_scale: float = 1.0) -> None:
@@ -52,7 +52,9 @@ class Player:
         ]
         parameters = [p for p, _ in reached]
         gradients = [p.grad for p in parameters]
-        self.gradient_norms.append(nn.utils.get_total_norm(gradients))
+        norm = nn.utils.get_total_norm(gradients)
+        before = self.gradient_norm
+        self.gradient_norm = norm if before is None else torch.maximum(before, norm)
         means, squares, steps = ([memory[name] for _, memory in reached] for name in MEMORY)
         with torch.no_grad():
             adam(
@@ -78,8 +80,8 @@ class Player:
 
         NaN if one of them was; None without an update.
         """
-        norms, self.gradient_norms = self.gradient_norms, []
-        return (norms[0] if len(norms) == 1 else torch.stack(norms).amax()) if norms else None
+        largest, self.gradient_norm = self.gradient_norm, None
+        return largest
 
     def state(self) -> dict[str, Tensor]:
         """What Adam remembers, by parameter number: `3.exp_avg` and so on."""

@@ -81,16 +81,13 @@ class History:
 
     def first_bad(self) -> tuple[int, dict[str, float]] | None:
         """The first step with a number that is NaN or infinite, and its numbers."""
-        table = self.table()
-        present = torch.zeros_like(table, dtype=torch.bool)
-        for step, (which, _) in enumerate(self.steps):
-            present[step, list(which)] = True
-        bad = torch.nonzero((~table.isfinite() & present).any(1))
-        if not len(bad):
-            return None
-        step = int(bad[0])
-        which = self.steps[step][0]
-        return step, {self.names[i]: table[step, i].item() for i in which}
+        # Of each step how many are finite, against how many it has.
+        finite = self.table().isfinite().sum(1).tolist()
+        for step, (which, values) in enumerate(self.steps):
+            if finite[step] < len(which):
+                names = [self.names[i] for i in which]
+                return step, dict(zip(names, values.tolist(), strict=True))
+        return None
 
     def means(self) -> dict[str, float]:
         """Mean of each number over the steps that have it."""

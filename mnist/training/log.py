@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from torch import Tensor
 from tqdm import tqdm
 
+from mnist.errors import warn
+
 LOOK_EVERY = 10  # batches
 # How numbers are told: (who, what). Others are told by their names.
 WORDS = {
@@ -21,11 +23,6 @@ WORDS = {
     "accuracy": ("Classifier", "accuracy"),
     "refused": ("Classifier", "images that are no digit refused"),
 }
-
-
-def warn_on_stderr(message: str) -> None:
-    """One line on standard error, and on with the work."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -48,11 +45,11 @@ class Report:
         self,
         headline: str | None = None,
         quiet: bool = False,
-        warn: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] = warn,
     ):
         self.headline = headline
         self.quiet = quiet
-        self.warn = warn or warn_on_stderr
+        self.warn = warn
         self.bar: tqdm | None = None
 
     def notice(self, text: str) -> None:
