@@ -9,32 +9,15 @@ example: ./encoder-vis.py --feature-size 4
          ./encoder-vis.py --manifold --digit 3
 """
 
-from mnist.commands.arguments import Parser, main, numbers, tool_parser, whole_number, whole_numbers
+from mnist.commands.arguments import tool_command
+from mnist.commands.flags import EncoderVisFlags
 
 
-def parser() -> Parser:
-    parser = tool_parser(__doc__, "FILE.png, FILE.svg or FILE.pdf; without it a window opens")
-    add = parser.flag
-    add("--sample-size", "test images to draw", type=whole_number(1), metavar="K")
-    add("--dims", "dimensions to draw, as 0,3,7", type=whole_numbers, metavar="LIST")
-    add(
-        "--projection",
-        "all pairs of dimensions, or the plane of a PCA or t-SNE",
-        choices=["matrix", "pca", "tsne"],
-    )
-    add("--space", "what PCA and t-SNE see of an image", choices=["style", "pixels"])
-    add("--csv", "write image number, digit and style there too", metavar="FILE")
-    add("--manifold", "decoded styles instead: a map, or a line per dimension", action="store_true")
-    add("--digit", "which digit --manifold writes, instead of all", metavar="D")
-    add("--style", "the style that --manifold's lines cross", type=numbers, metavar="NUMBERS")
-    return parser
-
-
-def run(arguments: dict) -> None:
+def run(flags: EncoderVisFlags) -> None:
     from mnist.commands.encoder_vis import encoder_vis  # late: torch takes a second to import
 
-    encoder_vis(arguments)
+    encoder_vis(flags)
 
 
 if __name__ == "__main__":
-    main(parser(), run)
+    tool_command(__doc__, EncoderVisFlags, run)

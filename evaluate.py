@@ -9,39 +9,16 @@ example: ./evaluate.py
          ./evaluate.py --quick
 """
 
-from mnist.commands.arguments import (
-    EVALUATE_DEFAULTS,
-    TRAINING_EXIT_CODES,
-    Parser,
-    main,
-    tool_parser,
-)
+from mnist.commands.arguments import TRAINING_EXIT_CODES, tool_command
+from mnist.commands.flags import EvaluateFlags
 
 
-def parser() -> Parser:
-    # It may train the judge first, and then ends as training does.
-    parser = tool_parser(__doc__, None, EVALUATE_DEFAULTS, TRAINING_EXIT_CODES, several=True)
-    add = parser.flag
-    add("--judge", "a run of mnist-classifier.py; the usual is trained first", metavar="DIR")
-    add("--quick", "fewer images, in half a minute", action="store_true")
-    add(
-        "--ex-post",
-        "draw styles from a density fitted to the training styles, too",
-        choices=["gmm"],
-    )
-    add(
-        "--inception",
-        "the usual Inception FID too (torchmetrics and torch-fidelity; slow on a processor)",
-        action="store_true",
-    )
-    return parser
-
-
-def run(arguments: dict) -> None:
+def run(flags: EvaluateFlags) -> None:
     from mnist.commands.evaluate import evaluate  # late: torch takes a second to import
 
-    evaluate(arguments)
+    evaluate(flags)
 
 
 if __name__ == "__main__":
-    main(parser(), run)
+    # It may train the judge first, and then ends as training does.
+    tool_command(__doc__, EvaluateFlags, run, TRAINING_EXIT_CODES)

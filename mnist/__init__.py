@@ -84,7 +84,8 @@ def train(
         TypeError: the method has no such option.
     """
     from mnist.training.log import Report  # late: torch takes a second or two to import
-    from mnist.training.plan import Settings, train_run
+    from mnist.training.plan import train_run
+    from mnist.training.settings import Settings
 
     settings = Settings(
         method=method,

@@ -2,7 +2,8 @@
 
 Each option is written once, as a keyword-only parameter with one of the annotations below, and a
 line in the docstring's "Args". From there come the run's configuration, the check of values from
-Python and from files, and the flags of the method's script.
+Python and from files, and the flags of the method's script. Those of a tool come from a dataclass
+in the same way (`mnist/commands/flags.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Annotated, Any, NamedTuple, get_args
 # Annotations of options; `KINDS` says what values each allows.
 Count = Annotated[int, "Count"]
 Whole = Annotated[int, "Whole"]
+Several = Annotated[int, "Several"]
 Positive = Annotated[float, "Positive"]
 Share = Annotated[float, "Share"]
 Sizes = Annotated[Sequence[int], "Sizes"]
@@ -33,12 +35,15 @@ class Kind(NamedTuple):
         valid: whether a value is one.
         what: for an error message: "a whole number of at least 1".
         metavar: what stands for it in a help text.
+        nargs: how many arguments of a command line it takes, each one that is read: "+" for one or
+            more, None for one that is no list.
     """
 
     read: Callable[[str], Any]
     valid: Callable[[Any], bool]
     what: str
     metavar: str | None = None
+    nargs: int | str | None = None
 
     def parse(self, text: str) -> Any:
         """A value from a command line's text.
@@ -83,6 +88,7 @@ def is_sizes(value: Any) -> bool:
 KINDS = {
     "Count": whole_number(1),
     "Whole": whole_number(0),
+    "Several": whole_number(2),
     "Positive": number("a number above zero", lambda value: value > 0),
     "Share": number("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "Sizes": Kind(
@@ -102,34 +108,42 @@ class Option(NamedTuple):
 
     Attributes:
         name: of the parameter.
-        annotation: as written: a key of `KINDS` or Literal[...], and perhaps "| None".
+        annotation: as written: a key of `kinds` or Literal[...], and perhaps "| None".
         default: `inspect.Parameter.empty` where there is none.
         help: from the docstring.
+        metavar: likewise, in brackets before the help; without one it is that of the kind.
+        kinds: that there are.
     """
 
     name: str
     annotation: str
     default: Any
     help: str
+    metavar: str | None = None
+    kinds: Mapping[str, Kind] = KINDS
 
     @property
     def choices(self) -> tuple[str, ...] | None:
         """The values of a Literal[...]."""
-        match = re.fullmatch(r"Literal\[(.*)\]", self.annotation)
+        match = re.fullmatch(r"Literal\[(.*)\]", self.type)
         return ast.literal_eval(f"({match[1]},)") if match else None
+
+    @property
+    def type(self) -> str:
+        """The annotation, None aside."""
+        return self.annotation.removesuffix("| None").strip()
 
     @property
     def kind(self) -> Kind:
         """What it allows, None aside."""
         if self.choices:
             return Kind(str, self.choices.__contains__, f"one of {', '.join(self.choices)}")
-        kind = self.annotation.removesuffix("| None").strip()
-        if kind not in KINDS:
+        if self.type not in self.kinds:
             raise TypeError(
-                f"the option {self.name} is annotated as {kind}: make it one of "
-                f"{', '.join(KINDS)} or Literal[...]"
+                f"the option {self.name} is annotated as {self.type}: make it one of "
+                f"{', '.join(self.kinds)} or Literal[...]"
             )
-        return KINDS[kind]
+        return self.kinds[self.type]
 
     def check(self, value: Any) -> Any:
         """A value as a configuration has it, in JSON's types.
@@ -144,14 +158,14 @@ class Option(NamedTuple):
         return list(value) if isinstance(value, tuple) else value
 
 
-def options_of(method: type) -> dict[str, Option]:
+def options_of(method: type, kinds: Mapping[str, Kind] = KINDS) -> dict[str, Option]:
     """The options of a class, and of those that it derives from, by name."""
     own = (
         (signature_of(each), each.__doc__)
         for each in method.__mro__
         if "__init__" in vars(each) and each.__module__.split(".")[0] not in ("torch", "builtins")
     )
-    return merged(own)
+    return merged(own, kinds)
 
 
 def options_in(folder: Path, name: str) -> dict[str, Option]:
@@ -250,34 +264,39 @@ def signature_in(node: ast.ClassDef) -> Signature:
     ]
 
 
-def merged(own: Iterable[tuple[Signature, str | None]]) -> dict[str, Option]:
+def merged(
+    own: Iterable[tuple[Signature, str | None]], kinds: Mapping[str, Kind] = KINDS
+) -> dict[str, Option]:
     """Options of classes from the most derived on, which has the last word on each."""
     found: dict[str, Option] = {}
     for signature, docstring in own:
         helps = helps_in(docstring or "")
         for name, annotation, default in signature:
             before = found.get(name)
+            text, metavar = helps.get(name, ("", None))
             if before is None:
-                found[name] = Option(name, annotation, default, helps.get(name, ""))
+                found[name] = Option(name, annotation, default, text, metavar, kinds)
             elif not before.help:  # a class that only changes a default need not explain it again
-                found[name] = before._replace(help=helps.get(name, ""))
+                found[name] = before._replace(help=text, metavar=metavar)
     return found
 
 
-def helps_in(docstring: str) -> dict[str, str]:
-    """What the "Args" of a docstring say of each."""
+def helps_in(docstring: str) -> dict[str, tuple[str, str | None]]:
+    """What the "Args" of a docstring say of each, "name (METAVAR): help": help and metavar."""
     section = re.search(r"\n\s*Args[^\n]*:\n(.*?)(\n\s*\n|\Z)", docstring, re.S)
     if not section:
         return {}
     lines = inspect.cleandoc(section[1]).splitlines()
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str | None]] = {}
     for line in lines:
-        if match := re.match(r"(\w+): (.*)", line):
-            name = match[1]
-            found[name] = match[2].strip()
+        if match := re.match(r"(\w+)(?: \(([^)]+)\))?: (.*)", line):
+            name, metavar, text = match.groups()
         elif found:
-            found[name] += " " + line.strip()
-    return {name: text.rstrip(".") for name, text in found.items()}
+            text += " " + line.strip()
+        else:
+            continue
+        found[name] = text.strip().rstrip("."), metavar
+    return found
 
 
 def configuration(method: type, given: Mapping[str, Any]) -> dict[str, Any]:

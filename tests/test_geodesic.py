@@ -144,7 +144,7 @@ def test_decoders_that_are_not_fit_for_it(solver):
     ends = torch.zeros(2, 3), torch.ones(2, 3)
     for decode, says in ((torch.ones_like, "the same all along"), (lambda z: z / 0, "NaN")):
         with pytest.raises(UserError, match=says):
-            geodesics(decode, *ends, {"solver": solver})
+            geodesics(decode, *ends, solver)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_it_refuses(here, tmp_path, flags, says):
 def test_runs_of_different_data_sets_have_none_in_common():
     configs = [{"training": {"dataset": name, "dataset_sha256": name}} for name in ("a", "b")]
     with pytest.raises(UserError, match=r"different data sets \(a, b\): take one at a time"):
-        common_dataset([SimpleNamespace(config=config) for config in configs], {})
+        common_dataset([SimpleNamespace(config=config) for config in configs], None)
 
 
 def test_runs_that_cannot_be_compared(here):

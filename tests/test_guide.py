@@ -19,6 +19,7 @@ from PIL import Image
 
 import mnist
 from mnist.commands import guide, tools
+from mnist.commands.flags import GuideFlags, ToolFlags
 from mnist.errors import UserError
 from mnist.latent.space import PURE
 from mnist.methods import CLASSIFIER as CLASSIFIER_METHOD
@@ -234,7 +235,7 @@ def test_styles_that_the_prior_hardly_draws_are_no_rest(here, tmp_path):
 def test_a_landscape_is_a_map(trained):
     """The probability at a place of it, along the first and the second dimension."""
     run, reader = (mnist.load(trained / name) for name in ("plain2.ckpt", "mnist-classifier.ckpt"))
-    space = guide.open_space(run, {})
+    space = guide.open_space(run, GuideFlags())
     scene = guide.Scene(run, space, reader, None, None, None, 7, trained)
     side, there = guide.landscape(scene, torch.zeros(2), 2.5)
     assert (side[0], side[-1]) == (-2.5, 2.5)
@@ -418,7 +419,7 @@ def test_a_classifier_from_start_to_use(run_here, tmp_path):
     with pytest.raises(ValueError, match="divide 8-bit pixels"):
         reader.read(images[:1] * 255)
     with pytest.raises(UserError, match="has no encoder, so that it has no styles"):
-        tools.open_run({"ckpt_dir": "mnist-classifier.ckpt"}, "encode")
+        tools.open_run(ToolFlags(ckpt_dir="mnist-classifier.ckpt"), "encode")
 
 
 def test_a_classifier_learns_what_is_no_digit(run_here, tmp_path):

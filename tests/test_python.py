@@ -180,7 +180,7 @@ def test_importing_the_package_is_instant():
 
 def test_public_functions_are_documented_and_typed():
     from mnist import files
-    from mnist.commands import tools
+    from mnist.commands import flags, tools
     from mnist.data import scan
     from mnist.evaluation import metrics
     from mnist.figures import plotting
@@ -189,7 +189,7 @@ def test_public_functions_are_documented_and_typed():
     from mnist.training import checkpoint, session
     from mnist.training.run import Run
 
-    modules = (checkpoint, data, files, losses, metrics, mnist, plotting, scan, tools)
+    modules = (checkpoint, data, files, flags, losses, metrics, mnist, plotting, scan, tools)
     latent = (curves, geodesics, guidance, manifold, maps)
     for owner in (*modules, *latent, Run, checkpoint.Checkpoint, session.Session):
         for name, item in inspect.getmembers(owner, inspect.isfunction):

@@ -17,6 +17,7 @@ from PIL import Image
 
 import mnist
 from mnist.commands import encoder_vis, generate_all, tools
+from mnist.commands.flags import GenerateAllFlags
 from mnist.data.mnist import MNIST_SHA256
 from mnist.errors import UserError
 from mnist.evaluation import metrics
@@ -301,10 +302,10 @@ def test_a_full_disk_leaves_nothing(runs, tmp_path, monkeypatch):
     for output in ("a.png", "a.npz"):
         for at in (1, 2, 3, 4):
             with Faults(at, "error").applied(), pytest.raises(UserError, match="No space"):
-                generate_all.generate_all({"feature_size": 3, "output": output})
+                generate_all.generate_all(GenerateAllFlags(feature_size=3, output=output))
             assert set(tmp_path.rglob("*")) - before <= {tmp_path / output}
     with Faults(3, "error").applied(), pytest.raises(UserError, match="No space"):
-        generate_all.generate_all({"feature_size": 3, "output": "out"})
+        generate_all.generate_all(GenerateAllFlags(feature_size=3, output="out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -438,7 +439,7 @@ def test_bad_input_to_encoder_vis(runs, run_here, tmp_path, flags, says):
 def test_leakage_does_not_depend_on_the_order_of_the_images(runs):
     """The bundled test images come sorted by digit: one half of them says nothing of the other."""
     run = mnist.load(runs(3))
-    found = encoder_vis.measure(run, {})
+    found = encoder_vis.measure(run, None)
     assert found.test.labels.tolist() == sorted(found.test.labels.tolist())
     assert 0.1 < found.leakage < 1  # the first weights' style is not free of the digit
 
@@ -456,9 +457,8 @@ def test_nearest_neighbours_are_scikit_learns():
 
 def test_an_output_is_checked_before_anything_is_computed(tmp_path):
     (tmp_path / "empty").mkdir()
-    given = {"output": str(tmp_path / "empty")}
-    assert tools.check_output(given, ("",)) == tmp_path / "empty"
-    assert tools.check_output({}, ("",)) is None
+    assert tools.check_output(str(tmp_path / "empty"), ("",)) == tmp_path / "empty"
+    assert tools.check_output(None, ("",)) is None
 
 
 # --- windows ------------------------------------------------------------------------------------

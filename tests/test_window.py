@@ -13,12 +13,14 @@ import pytest
 from conftest import SMALL, SMALL_MODELS, command, environment, save_run
 from PIL import Image
 
-from mnist.commands.encoder_vis import Look, measure, sample, scatter
+from mnist.commands.encoder_vis import Look, measure, scatter
+from mnist.commands.flags import EncoderVisFlags
 from mnist.commands.tools import open_run
 from mnist.data.mnist import MNIST
 from mnist.data.spec import DataSpec
 from mnist.figures.display import Probe
 from mnist.training.checkpoint import Progress
+from mnist.training.run import balanced_sample
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +64,13 @@ def window(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
-    given = {"feature_size": 3, "sample_size": 100}
-    run = open_run(given)
-    found = measure(run, given)
-    index = sample(found.test, given)
+    flags = EncoderVisFlags(feature_size=3)
+    run = open_run(flags)
+    found = measure(run, None)
+    index = balanced_sample(found.test.labels, 100, 0)
     module.application()
     shown = module.FigureWindow(
-        scatter(run, given, found, index), Look(run, found, index), "test", tmp_path / "s.png"
+        scatter(run, flags, found, index), Look(run, found, index), "test", tmp_path / "s.png"
     )
     shown.show()
     QTest.qWaitForWindowExposed(shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import math
+import inspect
 import os
 import re
 import sys
@@ -15,9 +15,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mnist import options
+from mnist.commands.flags import KINDS, Flags
 from mnist.errors import Interrupted, UserError, first_line
-from mnist.options import KINDS, Kind
+from mnist.options import Kind, Option, options_of
 from mnist.version import __version__
 
 TOOL_EXIT_CODES = """\
@@ -29,46 +29,6 @@ became NaN or infinite; 4 the run directory cannot be written, or has no whole c
 129/130/143 stopped by SIGHUP/Ctrl-C/SIGTERM, with the run saved. SIGUSR1 saves, and training goes
 on. MNIST_TRACEBACK=1 shows where it failed."""
 
-CKPT_DIR = "mnist{feature_size}.ckpt"  # of an autoencoder, where none is named
-FEATURE_SIZE = 4
-CLASSIFIER_DIR = "mnist-classifier.ckpt"
-# The second opinion: another network, of another seed, that knows what is no digit.
-SECOND_OPINION_DIR = "mnist-second-opinion.ckpt"
-
-# Defaults of the tools' flags, each here and nowhere else. A flag that was not given is absent from
-# the parsed arguments, so that it can be told from one that contradicts another.
-DEFAULTS: dict[str, Any] = {
-    "feature_size": FEATURE_SIZE,
-    "seed": 0,
-    "count": 1,
-    "sample_size": 500,
-    "projection": "matrix",
-    "space": "style",
-}
-# Of guide.py. The learning rates are ones at which the descent simply works.
-GUIDE_DEFAULTS = DEFAULTS | {
-    "classifier": CLASSIFIER_DIR,
-    "independent": SECOND_OPINION_DIR,
-    "free": "both",
-    "starts": {"a digit": 1, "a survey": 1000},
-    "steps": 400,
-    "lr": {"adam": 0.4, "sgd": 0.1},
-    "optimizer": "adam",
-    "stop_at": 0.99,
-    "stay_likely": 0.3,
-}
-# Of evaluate.py.
-EVALUATE_DEFAULTS = DEFAULTS | {"judge": CLASSIFIER_DIR}
-# Of geodesic.py.
-GEODESIC_DEFAULTS = DEFAULTS | {
-    "space": "pixels",
-    "classifier": CLASSIFIER_DIR,
-    "solver": "gauss-newton",
-    "monte_carlo": {"--compare": 200},
-    "pairs": "random",
-}
-
-
 NEGATIVE = re.compile(r"-[\d.][\d.,eE+-]*")  # a number, or several, below zero
 
 
@@ -78,28 +38,17 @@ class Parser(argparse.ArgumentParser):
     Args:
         doc: the script's docstring, its description.
         exit_codes: what its exit codes mean.
-        defaults: of its flags.
     """
 
-    def __init__(self, doc: str, exit_codes: str, defaults: dict[str, Any] = DEFAULTS):
+    def __init__(self, doc: str, exit_codes: str):
         super().__init__(
             description=doc,
             epilog=exit_codes,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            argument_default=argparse.SUPPRESS,
+            argument_default=argparse.SUPPRESS,  # what was not given is absent
             allow_abbrev=False,
         )
-        self.defaults = defaults
         self.add_argument("--version", action="version", version=f"mnist-style {__version__}")
-
-    def flag(self, name: str, text: str, **options) -> None:
-        """Add a flag, and its default to its help."""
-        default = self.defaults.get(name.removeprefix("--").replace("-", "_"))
-        if isinstance(default, dict):
-            default = ", ".join(f"{value} for {key}" for key, value in default.items())
-        if default is not None and "action" not in options:
-            text += f" (default: {str(default).replace('{feature_size}', 'N')})"
-        self.add_argument(name, help=text, **options)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """As usual, but "-0.3,1.2" is taken for a style and not for a flag."""
@@ -121,44 +70,52 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def tool_parser(
-    doc: str,
-    output: str | None,
-    defaults: dict[str, Any] = DEFAULTS,
-    exit_codes: str = TOOL_EXIT_CODES,
-    several: bool = False,
-) -> Parser:
-    """The flags that all tools on a trained run share.
+def tool_command(
+    doc: str, kind: type[Flags], run: Callable[[Any], None], exit_codes: str = TOOL_EXIT_CODES
+) -> None:
+    """Do what a tool's script does.
 
     Args:
         doc: the script's docstring.
-        output: what its `--output` may be, and what happens without it; None if it has none.
-        defaults: of its flags.
+        kind: of its flags.
+        run: what is to be done with them.
         exit_codes: what its exit codes mean.
-        several: whether it takes more than one run.
     """
-    parser = Parser(doc, exit_codes, defaults)
-    add = parser.flag
+    parser = Parser(doc, exit_codes)
+    for option in options_of(kind, KINDS).values():
+        add_option(parser.add_argument, option)
+    main(parser, lambda given: run(kind(**given)))
+
+
+def add_option(add: Callable[..., Any], option: Option) -> None:
+    """Add the flag of an option, by a parser's or group's `add_argument`."""
+    name = option.name.replace("_", "-")
+    default = option.default
+    if option.type == "bool":
+        negative = default is True
+        add(
+            f"--no-{name}" if negative else f"--{name}",
+            dest=option.name,
+            action="store_false" if negative else "store_true",
+            help=f"do not {option.help}" if negative else option.help,
+        )
+        return
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    known = default is not None and default is not inspect.Parameter.empty
     add(
-        "--feature-size",
-        "dimensions of the style, which name the run directory: mnistN.ckpt",
-        type=whole_number(1),
-        metavar="N",
+        f"--{name}",
+        help=option.help + (f" (default: {default})" if known else ""),
+        **({"choices": option.choices} if option.choices else reading(option)),
     )
-    if several:
-        add("--ckpt-dir", "directories of runs (default: mnistN.ckpt)", nargs="+", metavar="DIR")
-    else:
-        add("--ckpt-dir", "directory of the run (default: mnistN.ckpt)", metavar="DIR")
-    add(
-        "--data-dir",
-        "where the data set's files are (default: $MNIST_DATA_DIR, then ./data)",
-        metavar="D",
-    )
-    add("--device", "where to compute (default: auto)", choices=["auto", "cpu", "cuda", "mps"])
-    add("--seed", "of what is drawn or chosen", type=whole_number(0), metavar="S")
-    if output:
-        add("--output", output, metavar="FILE")
-    return parser
+
+
+def reading(option: Option) -> dict[str, Any]:
+    """How the flag of an option that is no choice is read, as arguments of `add_argument`."""
+    kind, metavar = option.kind, option.metavar or option.kind.metavar
+    if isinstance(kind.nargs, int):
+        metavar = tuple(metavar.split())
+    return {"type": argument(kind), "nargs": kind.nargs, "metavar": metavar}
 
 
 def argument(kind: Kind) -> Callable[[str], Any]:
@@ -171,49 +128,6 @@ def argument(kind: Kind) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return parse
-
-
-positive_number, any_number = argument(KINDS["Positive"]), argument(KINDS["float"])
-
-
-def whole_number(least: int) -> Callable[[str], int]:
-    """An argument type: a whole number of at least `least`, and below 2³²."""
-    return argument(options.whole_number(least))
-
-
-def number_between(low: float, high: float) -> Callable[[str], float]:
-    """An argument type: a number of at least `low`, and below `high`."""
-    what = f"a number of at least {low:g} and below {high:g}"
-    return argument(options.number(what, lambda value: low <= value < high))
-
-
-def numbers(text: str) -> list[float]:
-    """An argument type: finite numbers with commas between them."""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = [math.nan]
-    if not all(map(math.isfinite, values)):
-        raise argparse.ArgumentTypeError(
-            f"{text.strip()!r} is not a list of numbers such as 0.3,-1.2"
-        )
-    return values
-
-
-def whole_numbers(text: str) -> list[int]:
-    """An argument type: whole numbers with commas between them."""
-    parts = text.split(",")
-    if not all(part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(
-            f"{text.strip()!r} is not a list of whole numbers such as 0,3,7"
-        )
-    return [int(part) for part in parts]
-
-
-def run_directory(given: dict[str, Any]) -> Path:
-    """The directory of the run that the flags name."""
-    size = given.get("feature_size", FEATURE_SIZE)
-    return Path(given.get("ckpt_dir") or CKPT_DIR.format(feature_size=size))
 
 
 def import_files(paths: str) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mnist.commands.arguments import CLASSIFIER_DIR
-from mnist.commands.tools import chosen_device, open_directory
+from mnist.commands.flags import CLASSIFIER_DIR, ToolFlags
+from mnist.commands.tools import open_directory
 from mnist.errors import UserError
 from mnist.methods import CLASSIFIER
+from mnist.training.environment import choose_device
 from mnist.training.log import Report
-from mnist.training.plan import Settings, has_ended, train_run
+from mnist.training.plan import has_ended, train_run
 from mnist.training.run import Run
 from mnist.training.session import Session
+from mnist.training.settings import Settings
 
 
 def is_trained(directory: Path) -> bool:
@@ -27,9 +29,8 @@ def usual_place(run: Run, default: str) -> Path:
 
 
 def open_classifier(
-    given: dict[str, Any],
+    flags: ToolFlags,
     flag: str,
-    default: str,
     run: Run,
     options: dict[str, Any] | None = None,
     epochs: int | None = None,
@@ -38,9 +39,9 @@ def open_classifier(
     """The classifier that a flag names, or the usual one, trained first where there is none.
 
     Args:
-        given: the flags that were given.
-        flag: which of them names its directory.
-        default: the name of the directory of the usual one, beside the run.
+        flags: of the tool.
+        flag: which of them names its directory; where it was not given its default is the usual
+            one's, beside the run.
         run: that it is to give its opinion of: it has learnt from the same data set.
         options, epochs: that make the usual one, besides the method's defaults.
         outliers: whether it is to know outliers as well, or is not to.
@@ -50,8 +51,8 @@ def open_classifier(
             set; or the training of the usual one was stopped: that is for whoever began it to
             resume.
     """
-    named = flag in given
-    directory = Path(given[flag]) if named else usual_place(run, default)
+    named, name = flag in flags.given, getattr(flags, flag)
+    directory = Path(name) if named else usual_place(run, name)
     there = Session(directory).newest()
     script = "./mnist-classifier.py" + (" --outliers" if outliers else "")
     training = run.config["training"]
@@ -67,9 +68,9 @@ def open_classifier(
             ckpt_dir=directory,
             options=options or {},
             dataset=training["dataset"],
-            data_dir=given.get("data_dir"),
+            data_dir=flags.data_dir,
             epochs=epochs,
-            device=given.get("device"),
+            device=flags.device,
         )
         train_run(settings, Report())
     elif not named and there.config["method"] == CLASSIFIER and not has_ended(there):
@@ -81,7 +82,7 @@ def open_classifier(
             f"{there.config['training']['epochs']} only: finish it by {finish}, or name another by "
             f"--{flag} DIR"
         )
-    classifier = open_directory(directory, chosen_device(given))
+    classifier = open_directory(directory, choose_device(flags.device))
     if not classifier.can_classify:
         method = classifier.config["method"]
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist.commands.arguments import DEFAULTS, run_directory
+from mnist.commands.flags import EncoderVisFlags
 from mnist.commands.tools import as_style, check_output, class_of, open_run, show, write
 from mnist.data import DataSpec, Split, load_same_dataset
 from mnist.errors import UserError
@@ -39,63 +40,60 @@ class Measured(NamedTuple):
     leakage: float
 
 
-def encoder_vis(given: dict[str, Any]) -> None:
+def encoder_vis(flags: EncoderVisFlags) -> None:
     """Do what the command line says.
-
-    Args:
-        given: the flags that were given, by name.
 
     Raises:
         UserError: any user error.
     """
-    output = check_output(given, SUFFIXES)
-    refuse_contradictions(given)
+    output = check_output(flags.output, SUFFIXES)
+    refuse_contradictions(flags)
     with nullcontext() if output else Probe() as probe:
-        look_at(given, output, probe)
+        look_at(flags, output, probe)
 
 
-def look_at(given: dict[str, Any], output: Path | None, probe: Probe | None) -> None:
+def look_at(flags: EncoderVisFlags, output: Path | None, probe: Probe | None) -> None:
     """Draw the figure that the flags ask for, into a file or where there can be a window."""
-    run = open_run(given, "generate" if "manifold" in given else "encode")
+    run = open_run(flags, "generate" if flags.manifold else "encode")
     look = None
-    if "manifold" in given:
-        figure = manifold(run, given)
+    if flags.manifold:
+        figure = manifold(run, flags)
     else:
-        found = measure(run, given)
-        index = sample(found.test, given)
-        figure = scatter(run, given, found, index)
+        found = measure(run, flags.data_dir)
+        index = balanced_sample(found.test.labels, flags.sample_size, flags.seed)
+        figure = scatter(run, flags, found, index)
         look = Look(run, found, index)
-        if "csv" in given:
-            write_csv(Path(given["csv"]), run.spec, found, index)
+        if flags.csv is not None:
+            write_csv(Path(flags.csv), run.spec, found, index)
     picture, window = partial(plotting.picture, figure), partial(open_window, figure, look)
-    show(given, "encoder-vis", output, probe, picture, window)
+    show(flags.directory, "encoder-vis", output, probe, picture, window)
 
 
-def refuse_contradictions(given: dict[str, Any]) -> None:
+def refuse_contradictions(flags: EncoderVisFlags) -> None:
     """Raise a UserError for flags that do not go together."""
-    if "manifold" in given:
+    if flags.manifold:
         for flag in ("csv", "projection", "space", "sample_size"):
-            if flag in given:
+            if flag in flags.given:
                 name = flag.replace("_", "-")
                 raise UserError(
                     f"--manifold and --{name} do not go together: it decodes, they encode"
                 )
-    elif "digit" in given or "style" in given:
+    elif flags.digit is not None or flags.style is not None:
         raise UserError("--digit and --style are for --manifold: add it")
-    if "dims" in given and given.get("projection", "matrix") != "matrix":
+    if flags.dims is not None and flags.projection != "matrix":
         raise UserError("--dims is for the matrix: a projection takes all dimensions")
-    if given.get("space") == "pixels" and given.get("projection", "matrix") == "matrix":
+    if flags.space == "pixels" and flags.projection == "matrix":
         raise UserError("so many pixels make no matrix: add --projection pca or tsne")
-    if "csv" in given and not Path(given["csv"]).parent.is_dir():
-        raise UserError(f"--csv {given['csv']}: there is no such directory")
+    if flags.csv is not None and not Path(flags.csv).parent.is_dir():
+        raise UserError(f"--csv {flags.csv}: there is no such directory")
 
 
 # --- styles of test images ----------------------------------------------------------------------
 
 
-def measure(run: Run, given: dict[str, Any]) -> Measured:
+def measure(run: Run, data_dir: str | None) -> Measured:
     """Encode all test images, and see how near to the prior and how free of the digit they are."""
-    test = load_same_dataset(run.config["training"], given.get("data_dir")).test
+    test = load_same_dataset(run.config["training"], data_dir).test
     styles = torch.from_numpy(run.styles_of(test, torch.arange(len(test))).styles)
     prior = run.method.prior
     ks = ks_distance(styles, prior.cdf) if isinstance(prior, Marginals) else None
@@ -104,22 +102,15 @@ def measure(run: Run, given: dict[str, Any]) -> Measured:
     return Measured(test, styles, ks, leakage)
 
 
-def sample(test: Split, given: dict[str, Any]) -> Tensor:
-    """Numbers of the test images to draw."""
-    wanted = DEFAULTS | given
-    return balanced_sample(test.labels, wanted["sample_size"], wanted["seed"])
-
-
 def scatter(
-    run: Run, given: dict[str, Any], found: Measured, index: Tensor
+    run: Run, flags: EncoderVisFlags, found: Measured, index: Tensor
 ) -> plotting.StyleFigure:
     """The figure of the chosen images' styles, or pixels."""
-    wanted = DEFAULTS | given
     labels, spec = found.test.labels[index].numpy(), run.spec
     shown = f"Shown: {len(index):,} of the {len(found.test):,} test images"
-    if wanted["space"] == "pixels":
+    if flags.space == "pixels":
         title = f"{run.config['training']['dataset']}: test images by their pixels"
-        points, names = project(found, index, wanted)
+        points, names = project(found, index, flags)
         subtitle = f"{shown}; the autoencoder has no part in it."
         return plotting.projection(points, labels, spec, names, title, subtitle)
     subtitle = f"{shown}.\nOver all {len(found.test):,}: "
@@ -130,15 +121,15 @@ def scatter(
         f"{spec.class_word} read off the style by {metrics.NEIGHBOURS} nearest neighbours "
         f"{found.leakage:.1%} (chance {metrics.chance(found.test.labels.numpy()):.1%})."
     )
-    title = name_of(run, given)
-    if wanted["projection"] != "matrix":
-        points, names = project(found, index, wanted)
+    title = name_of(run, flags.directory)
+    if flags.projection != "matrix":
+        points, names = project(found, index, flags)
         return plotting.projection(points, labels, spec, names, title, subtitle)
     size = found.styles.shape[1]
     # Of too many dimensions to draw, those farthest from the prior.
     farthest = found.ks if found.ks is not None else torch.arange(size, 0, -1)
     worst_ones = farthest.topk(min(MOST_DIMENSIONS, size)).indices.tolist()
-    dims = dimensions(given, size) or sorted(worst_ones)
+    dims = dimensions(flags.dims, size) or sorted(worst_ones)
     return plotting.scatter_matrix(
         found.styles[index][:, dims].numpy(),
         labels,
@@ -151,18 +142,18 @@ def scatter(
     )
 
 
-def name_of(run: Run, given: dict[str, Any]) -> str:
+def name_of(run: Run, directory: Path) -> str:
     """What is looked at: run, method, data set, epoch."""
     config = run.config
     return (
-        f"{run_directory(given)}: {config['method'].upper()} on {config['training']['dataset']}, "
+        f"{directory}: {config['method'].upper()} on {config['training']['dataset']}, "
         f"epoch {run.epoch}"
     )
 
 
-def dimensions(given: dict[str, Any], size: int) -> list[int]:
+def dimensions(asked: Sequence[int] | None, size: int) -> list[int]:
     """The dimensions asked for, of so many; none if that was left open."""
-    dims = given.get("dims", [])
+    dims = list(asked or [])
     bad = [i for i in dims if not 0 <= i < size]
     if bad or len(set(dims)) < len(dims) or len(dims) > MOST_DIMENSIONS:
         raise UserError(
@@ -173,23 +164,23 @@ def dimensions(given: dict[str, Any], size: int) -> list[int]:
 
 
 def project(
-    found: Measured, index: Tensor, wanted: dict[str, Any]
+    found: Measured, index: Tensor, flags: EncoderVisFlags
 ) -> tuple[np.ndarray, tuple[str, str]]:
     """The chosen images in the plane, [B, 2], by scikit-learn; and the names of the axes."""
     if len(index) < 4:
         raise UserError(
             f"--projection needs at least 4 images, not {len(index)}: more --sample-size"
         )
-    if wanted["space"] == "pixels":
+    if flags.space == "pixels":
         inputs, what = found.test.images[index].flatten(1).float().div(255).numpy(), "pixels"
     else:
         inputs, what = found.styles[index].numpy(), "style"
-    if wanted["projection"] == "pca":
+    if flags.projection == "pca":
         if inputs.shape[1] < 2:
             raise UserError("a style of one number has no second component: leave --projection out")
         from sklearn.decomposition import PCA  # late: a second to import
 
-        pca = PCA(2, random_state=wanted["seed"])
+        pca = PCA(2, random_state=flags.seed)
         points = pca.fit_transform(inputs)
         names = [
             f"principal component {i + 1} of {what} ({share:.0%} of the variance)"
@@ -199,7 +190,7 @@ def project(
     from sklearn.manifold import TSNE
 
     perplexity = min(30, (len(inputs) - 1) / 3)
-    tsne = TSNE(2, perplexity=perplexity, init="random", random_state=wanted["seed"])
+    tsne = TSNE(2, perplexity=perplexity, init="random", random_state=flags.seed)
     points = tsne.fit_transform(inputs)
     return points, (f"t-SNE of {what}, first", f"t-SNE of {what}, second")
 
@@ -237,10 +228,10 @@ class Look:
 # --- decoded styles -----------------------------------------------------------------------------
 
 
-def manifold(run: Run, given: dict[str, Any]) -> Any:
+def manifold(run: Run, flags: EncoderVisFlags) -> Any:
     """The figure of decoded styles: a map of two numbers, or a line along each of more."""
     size = run.prior.feature_size
-    chosen = class_of(run, given)
+    chosen = class_of(run, flags.digit)
     if not run.conditional:
         if chosen is not None:
             raise UserError(f"{run.name} was trained with --no-labels: leave --digit out")
@@ -249,7 +240,7 @@ def manifold(run: Run, given: dict[str, Any]) -> Any:
         labels = list(range(run.spec.classes)) if chosen is None else [chosen]
     alone = len(labels) == 1
     if size == 2 and isinstance(run.prior, Marginals):
-        if "style" in given or "dims" in given:
+        if flags.style is not None or flags.dims is not None:
             raise UserError(
                 "--style and --dims are not for two dimensions: the map shows all of them"
             )
@@ -260,20 +251,20 @@ def manifold(run: Run, given: dict[str, Any]) -> Any:
         down = [f"{y:.1f}" for y in reversed(numbers)], "dimension 1"
         what = f"Styles at {side} × {side} quantiles of the prior, decoded: means, not sharpened."
     else:
-        centre = as_style(run, given.get("style", [0.0] * size), "--style")[0]
+        centre = as_style(run, flags.style or [0.0] * size, "--style")[0]
         steps = STEPS if alone else SMALL_STEPS
         # A style space of many dimensions does not fit on a page: its first ones stand for it.
-        dims = dimensions(given, size) or list(range(min(MOST_DIMENSIONS, size)))
+        dims = dimensions(flags.dims, size) or list(range(min(MOST_DIMENSIONS, size)))
         styles = maps.traversals(centre, REACH * run.prior.std, steps)[dims]
         numbers = torch.linspace(-REACH, REACH, steps).tolist()
         across = [f"{x:.1f}" for x in numbers], "standard deviations"
         down = [str(i) for i in dims], "dimension"
-        about = "the prior's mean" if "style" not in given else "the style given"
+        about = "the style given" if flags.style else "the prior's mean"
         what = f"Each dimension in turn from -{REACH}σ to {REACH}σ about {about}, decoded: means, "
         what += "not sharpened."
     grids = [decode_grid(run, styles, label) for label in labels]
     names = ["" if label is None else run.spec.class_names[label] for label in labels]
-    return plotting.image_grids(grids, names, across, down, name_of(run, given), what)
+    return plotting.image_grids(grids, names, across, down, name_of(run, flags.directory), what)
 
 
 def decode_grid(run: Run, styles: Tensor, label: int | None) -> np.ndarray:

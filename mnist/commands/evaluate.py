@@ -13,8 +13,8 @@ import torch
 from tqdm import tqdm
 
 from mnist import files
-from mnist.commands.arguments import EVALUATE_DEFAULTS, run_directory
 from mnist.commands.classifiers import open_classifier
+from mnist.commands.flags import EvaluateFlags
 from mnist.commands.tools import common_dataset, open_run, write
 from mnist.errors import UserError, warn
 from mnist.evaluation.inception import InceptionDistance
@@ -69,24 +69,20 @@ SAMPLES = [
 ]
 
 
-def evaluate(given: dict[str, Any]) -> None:
+def evaluate(flags: EvaluateFlags) -> None:
     """Do what the command line says.
-
-    Args:
-        given: the flags that were given, by name.
 
     Raises:
         UserError: any user error.
     """
-    wanted = EVALUATE_DEFAULTS | given
-    directories = [Path(name) for name in given.get("ckpt_dir") or [run_directory(given)]]
+    directories = flags.directories
     if len(set(directories)) < len(directories):
         raise UserError("--ckpt-dir names a directory twice")
-    runs = [open_to_evaluate(given, directory) for directory in directories]
-    dataset = common_dataset(runs, given)
-    judge = open_classifier(given, "judge", wanted["judge"], runs[0])
-    inception = open_inception() if given.get("inception") else None
-    options = {"quick": given.get("quick", False), "ex_post": given.get("ex_post") == "gmm"}
+    runs = [open_to_evaluate(flags, directory) for directory in directories]
+    dataset = common_dataset(runs, flags.data_dir)
+    judge = open_classifier(flags, "judge", runs[0])
+    inception = open_inception() if flags.inception else None
+    options = {"quick": flags.quick, "ex_post": flags.ex_post == "gmm"}
     subjects = [subject_of(run) for run in runs]
 
     found = []
@@ -97,12 +93,12 @@ def evaluate(given: dict[str, Any]) -> None:
                 subject,
                 dataset,
                 judge,
-                seed=wanted["seed"],
+                seed=flags.seed,
                 inception=inception,
                 tell=bar.update,
                 **options,
             )
-            found.append(about(directory, run, judge, wanted) | options | numbers)
+            found.append(about(directory, run, judge, flags.seed) | options | numbers)
             keep(directory, found[-1])
     print(table(found))
     print(
@@ -110,13 +106,13 @@ def evaluate(given: dict[str, Any]) -> None:
     )
 
 
-def open_to_evaluate(given: dict[str, Any], directory: Path) -> Run:
+def open_to_evaluate(flags: EvaluateFlags, directory: Path) -> Run:
     """A run, in whose directory something can be written.
 
     Raises:
         UserError: there is none, or nothing can.
     """
-    run = open_run(given | {"ckpt_dir": str(directory)})
+    run = open_run(flags, directory=directory)
     if run.epoch == 0:
         raise UserError(f"{directory} has not been trained for an epoch yet")
     if not os.access(directory, os.W_OK):
@@ -147,9 +143,7 @@ def open_inception() -> InceptionDistance | None:
         return None
 
 
-def about(
-    directory: Path, run: Run, judge: Run, wanted: dict[str, Any]
-) -> dict[str, str | float | bool | None]:
+def about(directory: Path, run: Run, judge: Run, seed: int) -> dict[str, str | float | bool | None]:
     """What an evaluation is of, and by what."""
     training, model = run.config["training"], run.config["model"]
     return {
@@ -165,7 +159,7 @@ def about(
         "sharpness": run.sharpness,
         "judge": judge.name,
         "judge_network": judge.method.summary(),
-        "seed": wanted["seed"],
+        "seed": seed,
         "threads": torch.get_num_threads(),
     } | versions("torch", "numpy", "scikit-learn", "scipy")
 

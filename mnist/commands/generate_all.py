@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import re
@@ -10,7 +9,7 @@ import shutil
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist import files
-from mnist.commands.arguments import CLASSIFIER_DIR, DEFAULTS, numbers, whole_number
 from mnist.commands.classifiers import is_trained, usual_place
+from mnist.commands.flags import CLASSIFIER_DIR, KINDS, GenerateAllFlags
 from mnist.commands.tools import (
     as_style,
     check_output,
@@ -63,30 +62,28 @@ class Rows(NamedTuple):
     above: tuple[Section, ...] = ()
 
 
-def generate_all(given: dict[str, Any]) -> None:
+def generate_all(flags: GenerateAllFlags) -> None:
     """Do what the command line says.
-
-    Args:
-        given: the flags that were given, by name.
 
     Raises:
         UserError: any user error.
     """
-    output = check_output(given, SUFFIXES)
-    refuse_contradictions(given, output)
+    output = check_output(flags.output, SUFFIXES)
+    refuse_contradictions(flags, output)
     with nullcontext() if output else Probe() as probe:
-        write_all(given, output, probe)
+        write_all(flags, output, probe)
 
 
-def write_all(given: dict[str, Any], output: Path | None, probe: Probe | None) -> None:
+def write_all(flags: GenerateAllFlags, output: Path | None, probe: Probe | None) -> None:
     """Write all digits into a file, or show them where there can be a window."""
-    run = open_run(given, "decode")
-    classes = chosen_classes(run, given)
-    rows = choose(run, given)
-    generated = run.generate(rows.styles, sharpness=given.get("sharpness"), classes=classes)
+    run = open_run(flags, "decode")
+    classes = chosen_classes(run, flags.digits)
+    rows = choose(run, flags)
+    generated = run.generate(rows.styles, sharpness=flags.sharpness, classes=classes)
     if kind_of(output) in PICTURES:
         content = draw(run, rows, generated, kind_of(output))
-        show(given, "generate-all", output, probe, lambda _: content, partial(open_window, content))
+        window = partial(open_window, content)
+        show(flags.directory, "generate-all", output, probe, lambda _: content, window)
         return
     if kind_of(output) == ".npz":
         write(output, npz(generated))
@@ -107,19 +104,19 @@ def open_window(png: bytes, title: str, path: Path) -> None:
     show_picture(png, title, path)
 
 
-def refuse_contradictions(given: dict[str, Any], output: Path | None) -> None:
+def refuse_contradictions(flags: GenerateAllFlags, output: Path | None) -> None:
     """Raise a UserError for flags that do not go together, or ask for too much."""
-    asked = [flag for flag in SOURCES if flag in given]
+    asked = [flag for flag in SOURCES if flag in flags.given]
     if len(asked) > 1:
         one, other = ("--" + flag.replace("_", "-") for flag in asked[:2])
         raise UserError(f"{one} and {other} cannot go together: each says which styles to take")
-    if ("digit" in given) != ("from_image" in given):
+    if (flags.digit is None) != (flags.from_image is None):
         raise UserError("--from-image and --digit go together: the encoder needs the class")
-    rows = given.get("count", 1)
-    if "blend" in given:
+    rows = flags.count
+    if flags.blend:
         try:
-            rows = whole_number(2)(given["blend"][2])
-        except argparse.ArgumentTypeError as error:
+            rows = KINDS["Several"].parse(flags.blend[2])
+        except ValueError as error:
             raise UserError(f"--blend A B STEPS: the steps, {error}") from error
     if kind_of(output) in PICTURES and rows > MOST_ROWS:
         raise UserError(
@@ -130,35 +127,35 @@ def refuse_contradictions(given: dict[str, Any], output: Path | None) -> None:
         raise UserError(f"{rows:,} styles are too many for one file: take at most {MOST_STYLES:,}")
 
 
-def choose(run: Run, given: dict[str, Any]) -> Rows:
+def choose(run: Run, flags: GenerateAllFlags) -> Rows:
     """The styles that the flags ask for.
 
     Raises:
         UserError: they ask for what there is not.
     """
-    if "style" in given:
-        style = as_style(run, given["style"], "--style")
+    written = what_of(run, flags.digits)
+    if flags.style is not None:
+        style = as_style(run, flags.style, "--style")
         warn_if_far(run, style, "--style")
-        return Rows(style, f"{what_of(run, given)} in this style")
-    if "from_image" in given:
-        image, label = own_image(run, given)
-        return like(run, image, label, Path(given["from_image"]), given)
-    if "from_test" in given:
-        batch = test_images(run, [given["from_test"]], given)
-        what = f"test image {given['from_test']}"
-        return like(run, batch.images, int(batch.labels), what, given)
-    if "blend" in given:
-        start, end, steps = (text.strip() for text in given["blend"])
-        styles = maps.blend(end_of(run, start, given)[0], end_of(run, end, given)[0], int(steps))
-        return Rows(styles, f"from {start} to {end}")
-    wanted = DEFAULTS | given
+        return Rows(style, f"{written} in this style")
+    if flags.from_image is not None:
+        image, label = own_image(run, flags.from_image, flags.digit)
+        return like(run, image, label, Path(flags.from_image), written)
+    if flags.from_test is not None:
+        batch = test_images(run, [flags.from_test], flags.data_dir)
+        what = f"test image {flags.from_test}"
+        return like(run, batch.images, int(batch.labels), what, written)
+    if flags.blend:
+        start, end, steps = (text.strip() for text in flags.blend)
+        ends = (end_of(run, text, flags.data_dir)[0] for text in (start, end))
+        return Rows(maps.blend(*ends, int(steps)), f"from {start} to {end}")
     run.require("generate")
-    generator = torch.Generator().manual_seed(wanted["seed"])
-    title = f"{what_of(run, given)} in styles drawn from the prior, seed {wanted['seed']}"
-    return Rows(run.prior.sample(wanted["count"], generator), title)
+    generator = torch.Generator().manual_seed(flags.seed)
+    title = f"{written} in styles drawn from the prior, seed {flags.seed}"
+    return Rows(run.prior.sample(flags.count, generator), title)
 
 
-def own_image(run: Run, given: dict[str, Any]) -> tuple[Tensor, int]:
+def own_image(run: Run, path: str, digit: str) -> tuple[Tensor, int]:
     """Somebody's picture as the encoder takes it, [1, C, H, W], and its class; with warnings.
 
     Raises:
@@ -169,9 +166,9 @@ def own_image(run: Run, given: dict[str, Any]) -> tuple[Tensor, int]:
         raise UserError(
             f"--from-image makes an image such as MNIST's, and {run.name} is of {run.spec.size}"
         )
-    label = class_of(run, given)
-    image = read_scan(given["from_image"], tell=warn)
-    warn_of_doubts(run, image, label, given["from_image"])
+    label = class_of(run, digit)
+    image = read_scan(path, tell=warn)
+    warn_of_doubts(run, image, label, path)
     return image, label
 
 
@@ -205,43 +202,43 @@ def warn_of_doubts(run: Run, image: Tensor, label: int, what: str) -> None:
         warn(f"{what} is read as {seen} by {directory}, and --digit {name} was given")
 
 
-def end_of(run: Run, text: str, given: dict[str, Any]) -> Tensor:
+def end_of(run: Run, text: str, data_dir: str | None) -> Tensor:
     """An end of a blend: "test17", or a style."""
     if match := re.fullmatch(r"test(\d{1,9})", text):
-        batch = test_images(run, [int(match[1])], given)
+        batch = test_images(run, [int(match[1])], data_dir)
         return run.encode(batch.images, batch.labels).cpu()
     try:
-        return as_style(run, numbers(text), "--blend")
-    except argparse.ArgumentTypeError as error:
+        return as_style(run, KINDS["Numbers"].parse(text), "--blend")
+    except ValueError as error:
         raise UserError(f"--blend: {error}, or a test image such as test17") from error
 
 
-def chosen_classes(run: Run, given: dict[str, Any]) -> list[int] | None:
+def chosen_classes(run: Run, digits: str | None) -> list[int] | None:
     """The classes that --digits names, or None for all.
 
     Raises:
         UserError: there is none such, or the run is unconditional.
     """
-    if "digits" not in given:
+    if digits is None:
         return None
     if not run.conditional:
         raise UserError(f"{run.name} is unconditional (--no-labels): leave --digits out")
     try:
-        return [run.spec.label(text) for text in given["digits"].split(",")]
+        return [run.spec.label(text) for text in digits.split(",")]
     except UserError as error:
         raise UserError(f"--digits: {error}") from error
 
 
-def what_of(run: Run, given: dict[str, Any]) -> str:
+def what_of(run: Run, digits: str | None) -> str:
     """What is written in each style, for a title."""
     if not run.conditional:
         return "decodings"
-    if "digits" in given:
-        return f"{run.spec.class_word} {', '.join(given['digits'].split(','))}"
+    if digits is not None:
+        return f"{run.spec.class_word} {', '.join(digits.split(','))}"
     return f"every {run.spec.class_word}"
 
 
-def like(run: Run, image: Tensor, label: int, what: str | Path, given: dict[str, Any]) -> Rows:
+def like(run: Run, image: Tensor, label: int, what: str | Path, written: str) -> Rows:
     """The style of an image [1, C, H, W], and the image beside its reconstruction."""
     labels = torch.tensor([label])
     style = run.encode(image, labels)
@@ -249,7 +246,7 @@ def like(run: Run, image: Tensor, label: int, what: str | Path, given: dict[str,
     pair = to_arrays(torch.cat([image, rebuilt.cpu()]))[None]
     named = run.spec.named(label)
     above = Section(f"{what} as {named}: as the encoder sees it, and its reconstruction", pair)
-    return Rows(style.cpu(), f"{what_of(run, given)} in its style", (above,))
+    return Rows(style.cpu(), f"{written} in its style", (above,))
 
 
 def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:

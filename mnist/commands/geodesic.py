@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mnist.commands.arguments import CLASSIFIER_DIR, GEODESIC_DEFAULTS, run_directory
 from mnist.commands.classifiers import open_classifier
+from mnist.commands.flags import GeodesicFlags
 from mnist.commands.tools import (
     as_style,
     check_output,
@@ -37,46 +36,40 @@ MOST_PAIRS = 10_000
 STEP = 1.0  # to where the image changes fastest, in standard deviations of the prior
 
 
-def geodesic(given: dict[str, Any]) -> None:
+def geodesic(flags: GeodesicFlags) -> None:
     """Do what the command line says.
-
-    Args:
-        given: the flags that were given, by name.
 
     Raises:
         UserError: any user error.
     """
-    wanted = GEODESIC_DEFAULTS | given
-    output = check_output(given, SUFFIXES)
-    refuse_contradictions(given)
-    if "compare" in given:
-        compare(given, wanted, output or Path("geodesic-compare.png"))
+    output = check_output(flags.output, SUFFIXES)
+    refuse_contradictions(flags)
+    if flags.compare:
+        compare(flags, output or Path("geodesic-compare.png"))
         return
-    run = open_run(given, "generate")
-    if "monte_carlo" in given:
-        output = output or run_directory(given) / "geodesic-monte-carlo.png"
-        monte_carlo(run, given, wanted, output)
+    run = open_run(flags, "generate")
+    if flags.monte_carlo:
+        monte_carlo(run, flags, output or flags.directory / "geodesic-monte-carlo.png")
     else:
-        single(run, given, wanted, output or run_directory(given) / "geodesic.png")
+        single(run, flags, output or flags.directory / "geodesic.png")
 
 
-def refuse_contradictions(given: dict[str, Any]) -> None:
+def refuse_contradictions(flags: GeodesicFlags) -> None:
     """Raise a UserError for flags that do not go together."""
-    named = [flag for flag in ("from_test", "between", "monte_carlo", "compare") if flag in given]
+    sources = ("from_test", "between", "monte_carlo", "compare")
+    named = [flag for flag in sources if flag in flags.given]
     if len(named) > 1 and named != ["monte_carlo", "compare"]:
         one, other = ("--" + flag.replace("_", "-") for flag in named[:2])
         raise UserError(f"{one} and {other} cannot go together: each says which pairs to connect")
-    if given.get("monte_carlo", 0) > MOST_PAIRS:
-        raise UserError(
-            f"--monte-carlo {given['monte_carlo']:,}: take at most {MOST_PAIRS:,} pairs"
-        )
-    if "pairs" in given and ("monte_carlo" not in given or "compare" in given):
+    if flags.number_of_pairs > MOST_PAIRS:
+        raise UserError(f"--monte-carlo {flags.monte_carlo:,}: take at most {MOST_PAIRS:,} pairs")
+    if "pairs" in flags.given and named != ["monte_carlo"]:
         raise UserError("--pairs is for --monte-carlo in one run: it says how pairs are drawn")
-    if "classifier" in given and given.get("space") != "features":
+    if "classifier" in flags.given and flags.space != "features":
         raise UserError("--classifier is for --space features: pixels need none")
-    if "compare" in given and ({"ckpt_dir", "feature_size"} & given.keys()):
+    if flags.compare and {"ckpt_dir", "feature_size"} & flags.given:
         raise UserError("--compare names its runs itself: leave --ckpt-dir and --feature-size out")
-    if "from_test" in given and "digit" in given:
+    if flags.from_test and flags.digit is not None:
         raise UserError("--from-test and --digit cannot go together: the images have a digit")
 
 
@@ -100,22 +93,22 @@ def decoder_of(run: Run, label: int | None, features: Decode | None) -> Decode:
     return decode
 
 
-def features_of(run: Run, given: dict[str, Any]) -> Decode | None:
+def features_of(run: Run, flags: GeodesicFlags) -> Decode | None:
     """What `--space` says: a classifier's features, or None for pixels."""
-    if given.get("space") != "features":
+    if flags.space != "features":
         return None
-    classifier = open_classifier(given, "classifier", CLASSIFIER_DIR, run)
+    classifier = open_classifier(flags, "classifier", run)
     classifier.require_features()
     return classifier.method.features
 
 
-def label_of(run: Run, given: dict[str, Any]) -> int | None:
+def label_of(run: Run, digit: str | None) -> int | None:
     """The class to write; None for an unconditional run.
 
     Raises:
         UserError: the run has none such, or is unconditional.
     """
-    label = class_of(run, given)
+    label = class_of(run, digit)
     if run.conditional:
         return run.spec.classes // 2 if label is None else label
     if label is not None:
@@ -123,7 +116,7 @@ def label_of(run: Run, given: dict[str, Any]) -> int | None:
     return None
 
 
-def geodesics(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, Any]) -> Geodesics:
+def geodesics(decode: Decode, starts: Tensor, ends: Tensor, solver: str) -> Geodesics:
     """`connect`, with a bar, and its errors as user errors.
 
     Raises:
@@ -132,7 +125,7 @@ def geodesics(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, An
     bar = tqdm(desc="connecting", total=len(starts), unit=" pairs", leave=False, disable=None)
     try:
         with bar:
-            found = connect(decode, starts, ends, solver=wanted["solver"], tell=bar.update)
+            found = connect(decode, starts, ends, solver=solver, tell=bar.update)
     except ValueError as error:
         raise UserError(f"{error}: the run is not fit for this") from error
     if not found.straight_lengths.any():
@@ -143,14 +136,14 @@ def geodesics(decode: Decode, starts: Tensor, ends: Tensor, wanted: dict[str, An
 # --- one pair -------------------------------------------------------------------------------------
 
 
-def single(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
+def single(run: Run, flags: GeodesicFlags, output: Path) -> None:
     """One pair: a figure, a moving picture and the points."""
-    start, end, label, title = chosen_pair(run, given, wanted)
+    start, end, label, title = chosen_pair(run, flags)
     if torch.equal(start, end):
         raise UserError(f"{title}: both ends are the same style, so there is no way between them")
-    features = features_of(run, given)
+    features = features_of(run, flags)
     decode, measure = decoder_of(run, label, None), decoder_of(run, label, features)
-    found = geodesics(measure, start, end, wanted)
+    found = geodesics(measure, start, end, flags.solver)
     share = torch.linspace(0, 1, found.points.shape[1])[:, None]
     straight = start + share * (end - start)
     paths = {"straight": straight, "geodesic": found.points[0]}
@@ -190,18 +183,16 @@ def spread(speeds: np.ndarray) -> float:
     return float(speeds.max() / max(speeds.min(), 1e-12))
 
 
-def chosen_pair(
-    run: Run, given: dict[str, Any], wanted: dict[str, Any]
-) -> tuple[Tensor, Tensor, int | None, str]:
+def chosen_pair(run: Run, flags: GeodesicFlags) -> tuple[Tensor, Tensor, int | None, str]:
     """Both ends [1, N], the class that is written between them, and a title.
 
     Raises:
         UserError: the flags ask for what there is not.
     """
     size, std = run.prior.feature_size, run.prior.std
-    if "from_test" in given:
-        first, second = given["from_test"]
-        pair = test_images(run, [first, second], given)
+    if flags.from_test:
+        first, second = flags.from_test
+        pair = test_images(run, [first, second], flags.data_dir)
         one, other = pair.labels.tolist()
         if run.conditional and one != other:
             word = run.spec.class_word
@@ -214,15 +205,15 @@ def chosen_pair(
         run.require("encode")
         start, end = run.encode(pair.images, pair.labels).cpu().split(1)
         return start, end, one if run.conditional else None, f"from test image {first} to {second}"
-    label = label_of(run, given)
+    label = label_of(run, flags.digit)
     what = "" if label is None else f" of {run.spec.named(label)}"
-    if "between" in given:
-        low, high = given["between"]
+    if flags.between:
+        low, high = flags.between
         start, end = (as_style(run, [n * std] * size, "--between") for n in (low, high))
         return start, end, label, f"from the corner {low:g} to the corner {high:g}{what}"
-    generator = torch.Generator().manual_seed(wanted["seed"])
+    generator = torch.Generator().manual_seed(flags.seed)
     start, end = run.prior.sample(2, generator).split(1)
-    return start, end, label, f"between two styles{what}, seed {wanted['seed']}"
+    return start, end, label, f"between two styles{what}, seed {flags.seed}"
 
 
 def morph(images: dict[str, np.ndarray]) -> bytes:
@@ -240,16 +231,16 @@ def morph(images: dict[str, np.ndarray]) -> bytes:
 # --- many pairs -----------------------------------------------------------------------------------
 
 
-def monte_carlo(run: Run, given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
+def monte_carlo(run: Run, flags: GeodesicFlags, output: Path) -> None:
     """Many pairs in one run: how much shorter their geodesics are."""
-    count, generator = given["monte_carlo"], torch.Generator().manual_seed(wanted["seed"])
-    decode = decoder_of(run, label_of(run, given), features_of(run, given))
+    count, generator = flags.number_of_pairs, torch.Generator().manual_seed(flags.seed)
+    decode = decoder_of(run, label_of(run, flags.digit), features_of(run, flags))
     starts = run.prior.sample(count, generator)
-    if wanted["pairs"] == "random":
+    if flags.pairs == "random":
         ends = run.prior.sample(count, generator)
     else:
         ends = starts + STEP * run.prior.std * fastest(decode, starts)
-    report({str(run_directory(given)): geodesics(decode, starts, ends, wanted)}, {}, output)
+    report({str(flags.directory): geodesics(decode, starts, ends, flags.solver)}, {}, output)
 
 
 def fastest(decode: Decode, points: Tensor) -> Tensor:
@@ -263,39 +254,36 @@ def fastest(decode: Decode, points: Tensor) -> Tensor:
     return along.where((along * points).sum(1, keepdim=True) < 0, -along)
 
 
-def compare(given: dict[str, Any], wanted: dict[str, Any], output: Path) -> None:
+def compare(flags: GeodesicFlags, output: Path) -> None:
     """The same pairs of test images in two runs, each encoded by its own encoder.
 
     Raises:
         UserError: the runs are of different data sets.
     """
-    shared = {name: given[name] for name in ("device", "data_dir") if name in given}
     runs = {
-        name: open_run(shared | {"ckpt_dir": name}, "encode", "generate")
-        for name in given["compare"]
+        name: open_run(flags, "encode", "generate", directory=Path(name)) for name in flags.compare
     }
     if len(runs) < 2:
         raise UserError("--compare names one run twice")
-    test = common_dataset([*runs.values()], given).test
+    test = common_dataset([*runs.values()], flags.data_dir).test
     first_run = next(iter(runs.values()))
-    label = class_of(first_run, given)
+    label = class_of(first_run, flags.digit)
     label = first_run.spec.classes // 2 if label is None else label
     there = torch.nonzero(test.labels == label)[:, 0]
     if len(there) < 2:
         raise UserError(f"there are no two test images of {first_run.spec.named(label)}")
-    generator = torch.Generator().manual_seed(wanted["seed"])
-    count = given.get("monte_carlo", GEODESIC_DEFAULTS["monte_carlo"]["--compare"])
-    total = len(there)
+    generator = torch.Generator().manual_seed(flags.seed)
+    count, total = flags.number_of_pairs, len(there)
     first = torch.randint(total, (count,), generator=generator)
     second = (first + torch.randint(1, total, (count,), generator=generator)) % total  # another one
     pairs = {"from": there[first], "to": there[second]}
-    features = features_of(first_run, given)
+    features = features_of(first_run, flags)
     found = {}
     for name, run in runs.items():
         decode = decoder_of(run, label if run.conditional else None, features)
         batches = (test.batch(numbers) for numbers in pairs.values())
         ends = (run.encode(batch.images, batch.labels).cpu() for batch in batches)
-        found[name] = geodesics(decode, *ends, wanted)
+        found[name] = geodesics(decode, *ends, flags.solver)
     report(found, pairs, output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mnist.commands.arguments import GUIDE_DEFAULTS, run_directory
 from mnist.commands.classifiers import is_trained, open_classifier, usual_place
+from mnist.commands.flags import SECOND_OPINION_DIR, GuideFlags
 from mnist.commands.survey import advance, survey
 from mnist.commands.tools import (
     as_style,
@@ -55,46 +56,39 @@ class Scene(NamedTuple):
     guiding: Run
     second: Run | None  # asked for its opinion of the last image
     seen: Styles  # of test images
-    dims: list[int] | None  # that are drawn, if they were named
+    dims: Sequence[int] | None  # that are drawn, if they were named
     label: int
     directory: Path
 
 
-def guide(given: dict[str, Any]) -> None:
+def guide(flags: GuideFlags) -> None:
     """Do what the command line says.
-
-    Args:
-        given: the flags that were given, by name.
 
     Raises:
         UserError: any user error.
     """
-    survey_asked = given.get("survey", False)
-    output = check_output(given, (".png",) if survey_asked else SUFFIXES)
-    refuse_contradictions(given)
+    output = check_output(flags.output, (".png",) if flags.survey else SUFFIXES)
+    refuse_contradictions(flags)
     if output and output.suffix.lower() == ".mp4":
         animation.require_ffmpeg()
-    with nullcontext() if output or survey_asked else Probe() as probe:
-        ask(given, output, probe)
+    with nullcontext() if output or flags.survey else Probe() as probe:
+        ask(flags, output, probe)
 
 
-def ask(given: dict[str, Any], output: Path | None, probe: Probe | None) -> None:
+def ask(flags: GuideFlags, output: Path | None, probe: Probe | None) -> None:
     """Go from the starts that the flags name to their digits, and show or count how that went."""
-    survey_asked = given.get("survey", False)
-    run = open_run(given, "generate")
-    label = class_of(run, given)
-    space = open_space(run, given)
-    start = chosen_start(run, space, given)
-    dims = check_dims(run, given)
+    run = open_run(flags, "generate")
+    label = class_of(run, flags.digit)
+    space = open_space(run, flags)
+    start = chosen_start(run, space, flags)
+    dims = check_dims(run, flags.dims)
     # Before the work, so that it is not for nothing where the data set is not found.
-    data = load_same_dataset(run.config["training"], given.get("data_dir"))
+    data = load_same_dataset(run.config["training"], flags.data_dir)
     if not output:
-        output = run_directory(given) / ("survey.png" if survey_asked else "guide.gif")
+        output = flags.directory / ("survey.png" if flags.survey else "guide.gif")
 
-    guiding, second = open_classifiers(given, run)
-    wanted = GUIDE_DEFAULTS | given
-    generator = torch.Generator().manual_seed(wanted["seed"])
-    options = ("steps", "optimizer", "stop_at", "stay_likely")
+    guiding, second = open_classifiers(flags, run)
+    generator = torch.Generator().manual_seed(flags.seed)
     walk = partial(
         descend_or_say,
         decode=space.decode,
@@ -104,20 +98,21 @@ def ask(given: dict[str, Any], output: Path | None, probe: Probe | None) -> None
         may_rest=space.may_rest,
         moves=space.moves,
         generator=generator,
-        lr=given.get("lr", GUIDE_DEFAULTS["lr"][wanted["optimizer"]]),
-        **{key: wanted[key] for key in options},
+        steps=flags.steps,
+        lr=flags.learning_rate,
+        optimizer=flags.optimizer,
+        stop_at=flags.stop_at,
+        stay_likely=flags.stay_likely,
     )
-    begin = partial(draw_starts, space, start, generator)
-    if survey_asked:
-        count = given.get("starts", GUIDE_DEFAULTS["starts"]["a survey"])
+    begin, count = partial(draw_starts, space, start, generator), flags.number_of_starts
+    if flags.survey:
         survey(run, space, walk, begin, count, second, data, output)
     else:
-        count = given.get("starts", GUIDE_DEFAULTS["starts"]["a digit"])
         with tqdm(desc="descending", total=count, unit=" starts", leave=False, disable=None) as bar:
             labels = torch.full((count,), label)
             found = walk(begin(count), labels, tell=partial(advance, bar))
         seen = styles_behind(run, data)
-        scene = Scene(run, space, guiding, second, seen, dims, label, run_directory(given))
+        scene = Scene(run, space, guiding, second, seen, dims, label, flags.directory)
         tell_and_show(scene, found, output, probe)
 
 
@@ -135,22 +130,23 @@ def descend_or_say(*arguments: Any, **options: Any) -> Descent:
         ) from error
 
 
-def refuse_contradictions(given: dict[str, Any]) -> None:
+def refuse_contradictions(flags: GuideFlags) -> None:
     """Raise a UserError for flags that do not go together."""
-    if ("digit" in given) == given.get("survey", False):
+    given = flags.given
+    if ("digit" in given) == flags.survey:
         raise UserError("name a digit by --digit, or ask all ten of many starts by --survey")
-    if given.get("starts", 1) > MOST_STARTS:
-        raise UserError(f"--starts {given['starts']:,}: take at most {MOST_STARTS:,} at once")
+    if flags.number_of_starts > MOST_STARTS:
+        raise UserError(f"--starts {flags.starts:,}: take at most {MOST_STARTS:,} at once")
     if "style" in given and "start_image" in given:
         raise UserError("--style and --start-image cannot go together: each is a start")
     for flag in ("style", "start_image"):
-        if flag in given and ("starts" in given or given.get("survey")):
-            other = "survey" if given.get("survey") else "starts"
+        if flag in given and ("starts" in given or flags.survey):
+            other = "survey" if flags.survey else "starts"
             name = flag.replace("_", "-")
             raise UserError(f"--{name} and --{other} cannot go together: it is a single start")
     if "start_image" in given and "from_digit" in given:
         raise UserError("--start-image and --from-digit cannot go together: the image has a digit")
-    if "dims" in given and given.get("survey"):
+    if "dims" in given and flags.survey:
         raise UserError("--dims is for the picture of a descent, and --survey makes none")
 
 
@@ -163,7 +159,7 @@ def styles_behind(run: Run, data: Dataset) -> Styles:
     return run.styles_of(data.test, balanced_sample(data.test.labels, count, seed=0))
 
 
-def open_classifiers(given: dict[str, Any], run: Run) -> tuple[Run, Run | None]:
+def open_classifiers(flags: GuideFlags, run: Run) -> tuple[Run, Run | None]:
     """The classifier that guides, and the second opinion.
 
     Without a survey that is asked only where it is named, or where the usual one is trained.
@@ -171,20 +167,20 @@ def open_classifiers(given: dict[str, Any], run: Run) -> tuple[Run, Run | None]:
     Raises:
         UserError: one of them is not there, or of another kind.
     """
-    usual = usual_place(run, GUIDE_DEFAULTS["independent"])
-    wanted = given.get("survey") or "independent" in given or is_trained(usual)
+    usual = usual_place(run, SECOND_OPINION_DIR)
+    wanted = flags.survey or "independent" in flags.given or is_trained(usual)
     how = {"classifier": {}, "independent": {"options": INDEPENDENT, "outliers": True}}
     how["independent"]["epochs"] = INDEPENDENT_EPOCHS.get(run.config["training"]["dataset"])
     # One that was named first: if it is not there, that is better said before another is trained.
     found = {
-        flag: open_classifier(given, flag, GUIDE_DEFAULTS[flag], run, **how[flag])
-        for flag in sorted(how, key=lambda flag: flag not in given)
+        flag: open_classifier(flags, flag, run, **how[flag])
+        for flag in sorted(how, key=lambda flag: flag not in flags.given)
         if flag == "classifier" or wanted
     }
     return found["classifier"], found.get("independent")
 
 
-def open_space(run: Run, given: dict[str, Any]) -> Space:
+def open_space(run: Run, flags: GuideFlags) -> Space:
     """The points that the flags let move.
 
     Raises:
@@ -194,41 +190,40 @@ def open_space(run: Run, given: dict[str, Any]) -> Space:
         raise UserError(f"{run.name} has a prior of unknown density, which guidance needs")
     if not run.conditional:
         for flag in ("free", "from_digit"):
-            if flag in given:
+            if flag in flags.given:
                 raise UserError(
                     f"{run.name} was trained with --no-labels, so that there is only "
                     f"its style to move: leave --{flag.replace('_', '-')} out"
                 )
-    free = given.get("free", "both")
-    if free == "style" and "from_digit" not in given and "start_image" not in given:
+    if flags.free == "style" and not {"from_digit", "start_image"} & flags.given:
         raise UserError(
             f"--free style holds the {run.spec.class_word} that the decoder is given: add "
             "--from-digit D"
         )
     classes = run.spec.classes if run.conditional else 0
     decoder = partial(run.decoder, sharpness=run.sharpness)
-    return Space(decoder, run.prior, classes, free, anywhere=given.get("stay_likely") == 0)
+    return Space(decoder, run.prior, classes, flags.free, anywhere=flags.stay_likely == 0)
 
 
-def chosen_start(run: Run, space: Space, given: dict[str, Any]) -> Tensor:
+def chosen_start(run: Run, space: Space, flags: GuideFlags) -> Tensor:
     """What the flags fix of a start: [D], NaN being what they leave open.
 
     Raises:
         UserError: they ask for what there is not.
     """
     start = torch.full((len(space.moves),), torch.nan)
-    label = class_of(run, given, "from_digit")
-    if "style" in given:
-        start[: space.size] = as_style(run, given["style"], "--style")[0] / run.prior.std
-    if "start_image" in given:
+    label = class_of(run, flags.from_digit, "--from-digit")
+    if flags.style is not None:
+        start[: space.size] = as_style(run, flags.style, "--style")[0] / run.prior.std
+    if flags.start_image is not None:
         run.require("encode")
-        image = test_images(run, [given["start_image"]], given)
+        image = test_images(run, [flags.start_image], flags.data_dir)
         style = run.encode(image.images, image.labels).cpu()
         start[: space.size] = style[0] / run.prior.std
         label = int(image.labels)
     if label is not None and space.classes:
         start[space.size :] = 0
-        start[space.size + label] = NEARLY if given.get("free", "both") != "style" else CERTAIN
+        start[space.size + label] = CERTAIN if flags.free == "style" else NEARLY
     return start
 
 
@@ -238,15 +233,15 @@ def draw_starts(space: Space, start: Tensor, generator: torch.Generator, count: 
     return torch.where(start.isnan(), drawn, start)
 
 
-def check_dims(run: Run, given: dict[str, Any]) -> list[int] | None:
+def check_dims(run: Run, dims: Sequence[int] | None) -> Sequence[int] | None:
     """The two dimensions to draw, if they were named.
 
     Raises:
         UserError: they are not two of the run's.
     """
-    if "dims" not in given:
+    if dims is None:
         return None
-    dims, size = given["dims"], run.prior.feature_size
+    size = run.prior.feature_size
     if len(set(dims)) != 2 or len(dims) != 2 or max(dims) >= size:
         raise UserError(
             f"--dims {','.join(map(str, dims))}: name two different ones of 0 to {size - 1}"
@@ -327,7 +322,7 @@ def draw(scene: Scene, found: Descent, which: int, images: np.ndarray) -> plotti
     )
 
 
-def plane(path: Tensor, dims: list[int] | None) -> tuple[Tensor, tuple[str, ...]]:
+def plane(path: Tensor, dims: Sequence[int] | None) -> tuple[Tensor, tuple[str, ...]]:
     """Two directions of the style space, [N, 2], and their names; of one dimension that, [1, 1].
 
     Those of two dimensions; of more the two along which the path goes farthest.

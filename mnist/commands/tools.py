@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mnist import files
-from mnist.commands.arguments import run_directory
+from mnist.commands.flags import ToolFlags
 from mnist.data import Batch, Dataset, load_same_dataset, more_data_than
 from mnist.errors import UserError, warn
 from mnist.figures.display import Probe
@@ -22,40 +21,37 @@ from mnist.training.session import Session
 FAR = 5.0  # standard deviations, beyond which no style of the prior's lies
 
 
-def open_run(given: dict[str, Any], *able: str) -> Run:
+def open_run(flags: ToolFlags, *able: str, directory: Path | None = None) -> Run:
     """The run that the flags name, which is able to do what is needed.
 
     Args:
-        given: the flags.
+        flags: of the tool.
         able: "encode", "decode", "generate" or "classify".
+        directory: of the run, for a tool that takes several.
 
     Raises:
         UserError: there is none, or it cannot; or `--feature-size` says otherwise than it.
     """
-    directory = run_directory(given)
-    if "ckpt_dir" not in given and "feature_size" in given and not Session(directory).folders():
+    named = directory or flags.ckpt_dir
+    directory = directory or flags.directory
+    wanted = flags.feature_size if "feature_size" in flags.given else None
+    if wanted and not named and not Session(directory).folders():
         raise UserError(
             f"no trained run in {directory}: train one first, as with ./mnist-aae.py "
-            f"--feature-size {given['feature_size']}"
+            f"--feature-size {wanted}"
         )
-    run = open_directory(directory, chosen_device(given))
+    run = open_directory(directory, choose_device(flags.device))
     for what in able:
         run.require(what)
     size = run.feature_size
-    if given.get("feature_size", size) != size:
+    if wanted and wanted != size:
         has = f"a style of {size} dimensions" if size else "no prior of styles"
         raise UserError(
-            f"{directory} has {has}, and --feature-size {given['feature_size']} was given: leave "
-            "it out"
+            f"{directory} has {has}, and --feature-size {wanted} was given: leave it out"
         )
-    if line := more_data_than(run.config["training"], given.get("data_dir")):
+    if line := more_data_than(run.config["training"], flags.data_dir):
         warn(f"{directory}: {line}")
     return run
-
-
-def chosen_device(given: dict[str, Any]) -> torch.device:
-    """Where the flags say to compute; without them the fastest device there is."""
-    return choose_device(given.get("device", "auto"))
 
 
 def open_directory(directory: Path, device: str | torch.device = "cpu") -> Run:
@@ -70,19 +66,19 @@ def open_directory(directory: Path, device: str | torch.device = "cpu") -> Run:
     return run
 
 
-def class_of(run: Run, given: dict[str, Any], flag: str = "digit") -> int | None:
+def class_of(run: Run, text: str | None, flag: str = "--digit") -> int | None:
     """The class that a flag names, by name or index; None where it was not given.
 
     Raises:
         UserError: the run's data set has none such.
     """
     try:
-        return run.spec.label(given[flag]) if flag in given else None
+        return None if text is None else run.spec.label(text)
     except UserError as error:
-        raise UserError(f"--{flag.replace('_', '-')}: {error}") from error
+        raise UserError(f"{flag}: {error}") from error
 
 
-def common_dataset(runs: Sequence[Run], given: dict[str, Any]) -> Dataset:
+def common_dataset(runs: Sequence[Run], data_dir: str | None) -> Dataset:
     """The data set that all of some runs were trained on.
 
     Raises:
@@ -93,10 +89,10 @@ def common_dataset(runs: Sequence[Run], given: dict[str, Any]) -> Dataset:
         raise UserError(
             f"the runs were trained on different data sets ({names}): take one at a time"
         )
-    return load_same_dataset(runs[0].config["training"], given.get("data_dir"))
+    return load_same_dataset(runs[0].config["training"], data_dir)
 
 
-def as_style(run: Run, numbers: list[float], flag: str) -> Tensor:
+def as_style(run: Run, numbers: Sequence[float], flag: str) -> Tensor:
     """A style [1, N] from the numbers that a flag was given.
 
     Raises:
@@ -120,31 +116,31 @@ def warn_if_far(run: Run, style: Tensor, flag: str) -> None:
         warn(f"{flag} lies {farthest:g} standard deviations from the prior's mean: expect no digit")
 
 
-def test_images(run: Run, numbers: list[int], given: dict[str, Any]) -> Batch:
+def test_images(run: Run, numbers: Sequence[int], data_dir: str | None) -> Batch:
     """Some images of the run's test set, and their digits.
 
     Raises:
         UserError: there is none of such a number, or the data set is not found.
     """
-    test = load_same_dataset(run.config["training"], given.get("data_dir")).test
+    test = load_same_dataset(run.config["training"], data_dir).test
     if max(numbers) >= len(test):
         raise UserError(f"there is no test image {max(numbers):,}: the last is {len(test) - 1:,}")
     return test.batch(torch.tensor(numbers))
 
 
-def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | None:
+def check_output(output: str | None, suffixes: tuple[str, ...]) -> Path | None:
     """Where the result is to go, once that is seen to be possible; None for a window.
 
     Args:
-        given: the flags.
+        output: what the flag says, if it was given.
         suffixes: that a file may have; "" stands for a directory, in which nothing may be yet.
 
     Raises:
         UserError: another suffix, or a place where nothing can be written.
     """
-    if "output" not in given:
+    if output is None:
         return None
-    path = Path(given["output"])
+    path = Path(output)
     if path.suffix.lower() not in suffixes:
         known = ", ".join(suffix or "a directory" for suffix in suffixes)
         raise UserError(f"--output {path}: {path.suffix or 'no suffix'} is not one of {known}")
@@ -156,7 +152,7 @@ def check_output(given: dict[str, Any], suffixes: tuple[str, ...]) -> Path | Non
 
 
 def show(
-    given: dict[str, Any],
+    directory: Path,
     script: str,
     output: Path | None,
     probe: Probe | None,
@@ -166,17 +162,17 @@ def show(
     """Bring a result before the user's eyes: in a file, in a window, or in a file after all.
 
     Args:
-        given: the flags.
+        directory: of the run.
         script: the tool's name.
         output: the file asked for, if one was.
         probe: whether there can be a window, if no file was asked for.
         picture: makes the content of a file of a kind such as "png".
         window: opens a window with a title, which saves to a path, and waits until it is closed.
     """
-    fallback = run_directory(given) / f"{script}.png"
+    fallback = directory / f"{script}.png"
     obstacle = probe.obstacle() if probe else None
     if output is None and obstacle is None:
-        window(f"{script}: {run_directory(given)}", fallback)
+        window(f"{script}: {directory}", fallback)
         return
     if output is None:
         output = fallback

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +29,7 @@ from mnist.training.environment import (
 from mnist.training.log import Report
 from mnist.training.loop import steps_per_epoch, train, waited
 from mnist.training.session import Session
+from mnist.training.settings import Settings
 from mnist.version import __version__
 
 BATCH_SIZE = 250
@@ -39,43 +38,6 @@ LARGE = (
     20_000  # training images: a smaller set needs more epochs, up to where it is learnt by heart
 )
 HELD_OUT = 12  # a share of 1/12 of the training images, where early stopping needs some
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What to train and how. None is for what was not given: then the default holds, or the run's.
-
-    Attributes:
-        method: a key of `METHODS`.
-        ckpt_dir: the run directory.
-        options: of the method, those that were given.
-        dataset: a key of `DATASETS`; without it "mnist", or "mnist-5k" where that cannot be had.
-        data_dir: where its files are, or are downloaded to.
-        epochs: in all.
-        batch_size: images a step.
-        hold_out: training images kept from training, the last ones of each class.
-        patience: stop after so many epochs without a better headline on those.
-        device: "cpu", "cuda" or "mps"; without it the fastest there is.
-        deterministic: use only deterministic algorithms.
-        log_every: batches between two lines.
-        save_every: steps between two checkpoints, besides the one at each epoch's end.
-        keep: checkpoints kept.
-    """
-
-    method: str
-    ckpt_dir: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-    dataset: str | None = None
-    data_dir: str | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    hold_out: int | None = None
-    patience: int | None = None
-    device: str | None = None
-    deterministic: bool | None = None
-    log_every: int = 100
-    save_every: int | None = None
-    keep: int = 2
 
 
 class Plan(NamedTuple):
