@@ -21,6 +21,7 @@ import mnist
 from mnist.commands import guide, tools
 from mnist.commands.flags import GuideFlags, ToolFlags
 from mnist.errors import UserError
+from mnist.latent import maps
 from mnist.latent.space import PURE
 from mnist.methods import CLASSIFIER as CLASSIFIER_METHOD
 from mnist.methods import METHODS
@@ -236,29 +237,14 @@ def test_a_landscape_is_a_map(trained):
     """The probability at a place of it, along the first and the second dimension."""
     run, reader = (mnist.load(trained / name) for name in ("plain2.ckpt", "mnist-classifier.ckpt"))
     space = guide.open_space(run, GuideFlags())
-    scene = guide.Scene(run, space, reader, None, None, None, 7, trained)
-    side, there = guide.landscape(scene, torch.zeros(2), 2.5)
+    side, there = maps.landscape(
+        space, lambda images: reader.log_probs(images)[:, 7].exp(), torch.zeros(2), 2.5
+    )
     assert (side[0], side[-1]) == (-2.5, 2.5)
     for first, second in [(10, 60), (70, 5), (40, 40)]:
         image = run.decode(torch.tensor([[side[first], side[second]]]), sharpness=run.sharpness)
         chance = reader.log_probs(image)[0, 7].exp().item()
-        assert there[first, second] == pytest.approx(chance, rel=1e-3, abs=1e-7)
-
-
-def test_directions_of_a_way():
-    generator = torch.Generator().manual_seed(0)
-    path = torch.randn(30, 5, generator=generator) * torch.tensor([0.1, 3.0, 0.1, 1.0, 0.1])
-    basis, _ = guide.plane(path, None)
-    assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-5)
-    assert basis[1, 0].abs() > 0.99
-    assert basis[3, 1].abs() > 0.98
-    still, names = guide.plane(torch.ones(30, 5), None)
-    assert torch.equal(still, torch.eye(5)[:, :2])
-    assert names == ("dimension 0", "dimension 1")
-    alone, names = guide.plane(torch.ones(30, 1), None)
-    assert torch.equal(alone, torch.eye(1))
-    assert names == ("dimension 0",)
-    assert guide.plane(path, [4, 2])[1] == ("dimension 4", "dimension 2")
+        assert there[first, second].item() == pytest.approx(chance, rel=1e-3, abs=1e-7)
 
 
 def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, monkeypatch):

@@ -43,3 +43,19 @@ def test_the_priors_functions_are_scipys(std):
     np.testing.assert_allclose(prior.pdf(numbers), stats.norm.pdf(x, scale=std), rtol=1e-12)
     share = torch.linspace(0.001, 0.999, 41, dtype=torch.float64)
     np.testing.assert_allclose(prior.icdf(share), stats.norm.ppf(share, scale=std), rtol=1e-9)
+
+
+def test_directions_of_a_way():
+    generator = torch.Generator().manual_seed(0)
+    path = torch.randn(30, 5, generator=generator) * torch.tensor([0.1, 3.0, 0.1, 1.0, 0.1])
+    basis, _ = maps.plane(path, None)
+    assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-5)
+    assert basis[1, 0].abs() > 0.99
+    assert basis[3, 1].abs() > 0.98
+    still, names = maps.plane(torch.ones(30, 5), None)
+    assert torch.equal(still, torch.eye(5)[:, :2])
+    assert names == ("dimension 0", "dimension 1")
+    alone, names = maps.plane(torch.ones(30, 1), None)
+    assert torch.equal(alone, torch.eye(1))
+    assert names == ("dimension 0",)
+    assert maps.plane(path, [4, 2])[1] == ("dimension 4", "dimension 2")

@@ -30,6 +30,7 @@ from mnist.errors import UserError
 from mnist.figures import animation, plotting, sheets
 from mnist.figures.display import Probe
 from mnist.figures.images import to_arrays
+from mnist.latent import maps
 from mnist.latent.guidance import ROUND, Descent, descend
 from mnist.latent.space import Space
 from mnist.networks.prior import Density
@@ -42,7 +43,6 @@ INDEPENDENT_EPOCHS = {"mnist": 12}  # by data set; by default the method's own
 NEARLY, CERTAIN = 4.0, 30.0  # logits of a class that the decoder is given
 MOST_STARTS = 10_000  # which take some 3 GB
 SEEN = 1000  # test images in the plane
-LANDSCAPE = 80  # points to a side of a map of the digit's probability
 MOST_FRAMES = 100
 FRAME, FIRST, LAST = 0.15, 1.0, 3.0  # seconds that a frame is seen
 SHEET = 8  # frames of a contact sheet
@@ -300,12 +300,17 @@ def draw(scene: Scene, found: Descent, which: int, images: np.ndarray) -> plotti
     """The figure of one start's way, whose decoded images [S + 1, 28, 28] are given."""
     space, steps = scene.space, len(images)
     way = found.path[:steps, which]
-    basis, names = plane(space.style(way), scene.dims)
+    basis, names = maps.plane(space.style(way), scene.dims)
     points, path = torch.from_numpy(scene.seen.styles) @ basis, space.style(way) @ basis
     region = None
     if space.size <= 2 and not scene.dims and not space.moves[space.size :].any():
         limit = plotting.plane_reach(points.numpy(), path.numpy())
-        region = landscape(scene, way[0], limit)
+
+        def chance(images: Tensor) -> Tensor:
+            return scene.guiding.log_probs(images)[:, scene.label].exp()
+
+        side, chances = maps.landscape(space, chance, way[0], limit)
+        region = side.numpy(), chances.numpy()
     code = space.code(way)
     return plotting.GuideFigure(
         (points.numpy(), path.numpy()),
@@ -320,38 +325,6 @@ def draw(scene: Scene, found: Descent, which: int, images: np.ndarray) -> plotti
         found.losses[:steps, which].numpy(),
         region,
     )
-
-
-def plane(path: Tensor, dims: Sequence[int] | None) -> tuple[Tensor, tuple[str, ...]]:
-    """Two directions of the style space, [N, 2], and their names; of one dimension that, [1, 1].
-
-    Those of two dimensions; of more the two along which the path goes farthest.
-    """
-    size = path.shape[1]
-    if size == 1:
-        return torch.eye(1), ("dimension 0",)
-    moves = (path != path[0]).any()
-    if dims or size == 2 or not moves:
-        first, second = dims or (0, 1)
-        basis = torch.eye(size)[:, [first, second]]
-        return basis, (f"dimension {first}", f"dimension {second}")
-    directions = torch.linalg.svd(path - path.mean(0), full_matrices=True).Vh[:2]
-    return directions.T, ("the path's main direction", "its second direction")
-
-
-def landscape(scene: Scene, point: Tensor, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """The class's probability over styles of one or two dimensions, else at `point` [D].
-
-    Returns:
-        Positions [G] along each dimension, and probabilities [G] or [G, G].
-    """
-    side, size = torch.linspace(-limit, limit, LANDSCAPE), scene.space.size
-    styles = torch.cartesian_prod(*[side] * size).reshape(-1, size)
-    points = point.repeat(len(styles), 1)
-    points[:, :size] = styles / scene.run.prior.std
-    with torch.no_grad():
-        chances = scene.guiding.log_probs(scene.space.decode(points))[:, scene.label].exp().cpu()
-    return side.numpy(), chances.reshape([LANDSCAPE] * size).numpy()
 
 
 def render(figure: Any, steps: int) -> tuple[list[np.ndarray], list[float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,15 +16,11 @@ from tqdm import tqdm
 
 from mnist.commands.tools import write
 from mnist.data import Dataset, to_bytes
-from mnist.evaluation.metrics import Manifold
+from mnist.evaluation.survey import real_references
 from mnist.figures import sheets
-from mnist.figures.sheets import Section
 from mnist.latent.guidance import Descent
 from mnist.latent.space import Space
-from mnist.training.run import BATCH, Run
-
-SHOWN = 12  # results of each digit, of either kind
-AMONG = 2000  # real images of each digit, at most, that others may lie among
+from mnist.training.run import Run
 
 
 class Column(NamedTuple):
@@ -106,7 +102,7 @@ def survey(
     middle = {"median_steps": torch.cat(steps).double().median().item()}
     rows.append({word: "all"} | means | middle)
     print_survey(run, second, rows, count)
-    write(output, survey_sheet(ends, word))
+    write(output, sheets.survey_sheet(ends, word))
     numbers, arrays = output.with_suffix(".csv"), output.with_suffix(".npz")
     write(numbers, pd.DataFrame(rows).to_csv(index=False).encode())
     buffer = io.BytesIO()
@@ -114,34 +110,6 @@ def survey(
     np.savez_compressed(buffer, **{k: np.concatenate([each[k] for each in ends]) for k in kept})
     write(arrays, buffer.getvalue())
     print(f"\nwritten: {output}, {numbers} and {arrays}")
-
-
-def real_references(
-    run: Run, second: Run, dataset: Dataset, count: int
-) -> Iterator[tuple[Manifold, float, float]]:
-    """Of each class the manifold of training images, and how much of two others lies on it.
-
-    These are images decoded from `count` styles of the prior, and test images. An unconditional
-    run is asked for that many images a class, of which those count that look most like it.
-    """
-    classes = run.spec.classes
-    generator = torch.Generator().manual_seed(0)
-    styles = run.prior.sample(count if run.conditional else classes * count, generator)
-    if not run.conditional:
-        parts = (run.decode(s, sharpness=run.sharpness).cpu() for s in styles.split(BATCH))
-        decoded = torch.cat([*parts])
-        read = second.log_probs(decoded)[:, :classes].argmax(1).cpu()
-    for label in range(classes):
-        train, test = (
-            part.batch(torch.nonzero(part.labels == label)[:AMONG, 0]).images
-            for part in (dataset.train, dataset.test)
-        )
-        manifold = Manifold(second.features(train).cpu())
-        if run.conditional:
-            drawn = run.decode(styles, torch.full((count,), label), sharpness=run.sharpness)
-        else:
-            drawn = decoded[read == label]
-        yield manifold, *(manifold.share(second.features(i).cpu()) for i in (drawn, test))
 
 
 def print_survey(run: Run, second: Run, rows: list[dict[str, Any]], count: int) -> None:
@@ -167,25 +135,6 @@ def print_survey(run: Run, second: Run, rows: list[dict[str, Any]], count: int) 
     for row in rows:
         cells = (f"{row[column.name]:>12{column.form}}" for column in COLUMNS)
         print(f"{row[word]:>{width}}" + "".join(cells))
-
-
-def survey_sheet(ends: list[dict[str, np.ndarray]], word: str) -> bytes:
-    """A PNG: of each class the worst images by the second opinion, and beside them typical ones."""
-    rows, captions = [], []
-    for each in ends:
-        order = each["second"].argsort()
-        worst = order[:SHOWN]
-        typical = order[len(order) // 2 :][: len(worst)]
-        gap = np.zeros((1, *each["images"].shape[1:]))
-        shown = [each["images"][worst] / 255, gap, each["images"][typical] / 255]
-        rows.append(np.concatenate(shown))
-        least, most = each["second"][worst[[0, -1]]]
-        captions.append(f"{least:.2f} to {most:.2f}")
-    title = (
-        f"asked for each {word}: the {len(worst)} that a second opinion believes least, worst "
-        "first (its probabilities are at the right), and typical ones"
-    )
-    return sheets.sheet([Section(title, np.stack(rows), captions)])
 
 
 def advance(bar: tqdm, arrived: int, before: int = 0) -> None:

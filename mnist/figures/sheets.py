@@ -21,6 +21,7 @@ MARGIN = 12
 LINE = 24  # screen pixels of a line of text
 FEW = 10  # classes, of which two test images each are shown, and counts in large type
 MISREAD = 24  # images below a confusion matrix
+FOUND = 12  # results of each digit that a survey shows, of either kind
 
 
 class Section(NamedTuple):
@@ -147,6 +148,31 @@ def turned(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
 def enlarged(image: np.ndarray, side: int = 280) -> bytes:
     """A PNG of one image [H, W] or [H, W, 3] in [0, 1], of about `side` pixels a side."""
     return png(on_paper(image, whole_scale(image.shape, side)))
+
+
+def survey_sheet(ends: list[dict[str, np.ndarray]], word: str) -> bytes:
+    """A PNG: of each class the worst images by the second opinion, and beside them typical ones.
+
+    Args:
+        ends: of each class "images", uint8 [B, H, W] or [B, H, W, 3], and the probabilities of the
+            class by the second opinion, "second" [B].
+        word: what a class is called.
+    """
+    rows, captions = [], []
+    for each in ends:
+        order = each["second"].argsort()
+        worst = order[:FOUND]
+        typical = order[len(order) // 2 :][: len(worst)]
+        gap = np.zeros((1, *each["images"].shape[1:]))
+        shown = [each["images"][worst] / 255, gap, each["images"][typical] / 255]
+        rows.append(np.concatenate(shown))
+        least, most = each["second"][worst[[0, -1]]]
+        captions.append(f"{least:.2f} to {most:.2f}")
+    title = (
+        f"asked for each {word}: the {len(worst)} that a second opinion believes least, worst "
+        "first (its probabilities are at the right), and typical ones"
+    )
+    return sheet([Section(title, np.stack(rows), captions)])
 
 
 def side_by_side(images: dict[str, np.ndarray], share: float) -> np.ndarray:
