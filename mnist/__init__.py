@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "train"]
 
 
-def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
+def load(ckpt_dir: str | os.PathLike[str], device: str = "cpu") -> Run:
     """Open a trained run.
 
     Args:
@@ -45,9 +45,9 @@ def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
 def train(
     method: str,
     *,
-    ckpt_dir: str | os.PathLike,
+    ckpt_dir: str | os.PathLike[str],
     dataset: str | None = None,
-    data_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     hold_out: int | None = None,
