@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mnist.version import __version__
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "train"]
 
 
-def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
+def load(ckpt_dir: str | os.PathLike[str], device: str = "cpu") -> Run:
     """Open a trained run.
 
     Args:
@@ -45,14 +45,14 @@ def load(ckpt_dir: str | os.PathLike, device: str = "cpu") -> Run:
 def train(
     method: str,
     *,
-    ckpt_dir: str | os.PathLike,
+    ckpt_dir: str | os.PathLike[str],
     dataset: str | None = None,
-    data_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     hold_out: int | None = None,
     patience: int | None = None,
-    device: str | None = None,
+    device: Literal["cpu", "cuda", "mps"] | None = None,
     deterministic: bool | None = None,
     save_every: int | None = None,
     progress: Callable[[dict[str, float]], None] = lambda row: None,

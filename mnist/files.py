@@ -205,7 +205,7 @@ def tensor_pieces(tensors: dict[str, Tensor]) -> list[bytes | memoryview]:
             "shape": list(tensor.shape),
             "data_offsets": [start, end],
         }
-        numbers.append(memoryview(piece))
+        numbers.append(piece.data)
         start = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -192,7 +192,8 @@ def classes_in(folder: Path, name: str) -> Iterator[ast.ClassDef]:
 
     Its bases are looked for in the modules of that folder that it imports them from.
     """
-    module, wanted = name, None
+    module: str | None = name
+    wanted: str | None = None
     while module is not None:
         tree = ast.parse((folder / f"{module}.py").read_text(encoding="utf-8"))
         classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -219,11 +220,15 @@ def classes_in(folder: Path, name: str) -> Iterator[ast.ClassDef]:
 def class_attribute(node: ast.ClassDef, name: str) -> Any:
     """The value that a class gives an attribute in its body, or None."""
     for each in node.body:
-        targets = each.targets if isinstance(each, ast.Assign) else []
-        if isinstance(each, ast.AnnAssign) and each.value:
-            targets = [each.target]
+        match each:
+            case ast.Assign(targets=targets, value=value):
+                pass
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                targets = [target]
+            case _:
+                continue
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return ast.literal_eval(each.value)
+            return ast.literal_eval(value)
     return None
 
 
@@ -250,14 +255,14 @@ def annotation_text(annotation: Any) -> str:
 
 def signature_in(node: ast.ClassDef) -> Signature:
     """The same of a class's source."""
-    found = [each for each in node.body if getattr(each, "name", "") == "__init__"]
+    found = [e for e in node.body if isinstance(e, ast.FunctionDef) and e.name == "__init__"]
     if not found:
         return []
     arguments = found[0].args
     return [
         (
             a.arg,
-            ast.unparse(a.annotation),
+            ast.unparse(a.annotation) if a.annotation else "nothing",
             inspect.Parameter.empty if value is None else ast.literal_eval(value),
         )
         for a, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)

@@ -33,6 +33,14 @@ def test_the_source_says_what_the_class_does(method_name):
     assert attribute_in(FOLDER, method_name, "epochs") == METHODS[method_name].epochs
 
 
+def test_an_option_without_annotation_is_named(tmp_path):
+    source = 'class Some:\n    name = "some"\n    def __init__(self, *, size=3): ...\n'
+    (tmp_path / "some.py").write_text(source)
+    option = options_in(tmp_path, "some")["size"]
+    with pytest.raises(TypeError, match="the option size is annotated as nothing"):
+        _ = option.kind
+
+
 def test_every_option_is_explained_and_its_default_is_allowed(method_name):
     for option in options_of(METHODS[method_name]).values():
         assert option.help, option.name

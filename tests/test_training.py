@@ -11,6 +11,7 @@ from conftest import TRAINING, small
 
 from mnist.errors import Diverged, Interrupted, UserError
 from mnist.methods import Step
+from mnist.training import log
 from mnist.training.checkpoint import History, Progress
 from mnist.training.log import Report, clock
 from mnist.training.loop import train
@@ -268,6 +269,19 @@ def test_every_image_is_seen_once_an_epoch(tmp_path, tiny):
     ours = {image.numpy().tobytes() for image in tiny.train.batch(slice(0, 60)).images}
     assert {image.numpy().tobytes() for image in images} == ours
     assert [moment for _, moment in seen] == [Step(i, i / 8) for i in range(8)]
+
+
+def test_a_bar_that_cannot_be_drawn_costs_nothing(monkeypatch):
+    """The terminal was closed after it had been seen to be one."""
+
+    def refuse(**_):
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(log, "tqdm", refuse)
+    report = Report()
+    for _ in report.steps(0, 2, epoch=0, epochs=1):
+        report.live({"loss": torch.tensor(1.0)})
+    report.close()
 
 
 def test_clock():

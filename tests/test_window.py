@@ -69,7 +69,7 @@ def window(tmp_path, monkeypatch):
     found = measure(run, None)
     index = balanced_sample(found.test.labels, 100, 0)
     module.application()
-    shown = module.FigureWindow(
+    shown = module.StyleWindow(
         scatter(run, flags, found, index), Look(run, found, index), "test", tmp_path / "s.png"
     )
     shown.show()
@@ -197,7 +197,7 @@ def test_an_error_in_a_window_ends_in_python(window):
     window.look = fail
     _, x, y = lonely_point(window, window.figure.panels[0])
     event = type("Event", (), {"x": x, "y": y, "inaxes": window.figure.panels[0].axes})
-    QTimer.singleShot(100, lambda: window.move(event))
+    QTimer.singleShot(100, lambda: window.hover(event))
     before = sys.excepthook
     with pytest.raises(ZeroDivisionError):
         module.run(window)
@@ -218,7 +218,7 @@ def test_d_goes_through_the_classes_that_have_points(tmp_path):
     figure = plotting.projection(points, labels, spec, ("x", "y"), "T", "s")
     image = np.full((20, 24, 3), (0.2, 0.4, 1.0))
     module.application()
-    shown = module.FigureWindow(figure, lambda _: (image, image, "t"), "t", tmp_path / "x.png")
+    shown = module.StyleWindow(figure, lambda _: (image, image, "t"), "t", tmp_path / "x.png")
     shown.show()
     seen = []
     for _ in range(5):
@@ -227,7 +227,7 @@ def test_d_goes_through_the_classes_that_have_points(tmp_path):
     assert seen == [3, 12, 25, None, 3]
     assert "letter 3" in shown.statusBar().currentMessage()
     places = figure.panels[0].axes.transData.transform(points)
-    shown.move(type("Event", (), dict(zip("xy", places[0], strict=True), inaxes=figure.axes[0])))
+    shown.hover(type("Event", (), dict(zip("xy", places[0], strict=True), inaxes=figure.axes[0])))
     pixels = shown.pictures[0].pixmap().toImage()
     assert (pixels.width(), pixels.height()) == (168, 140)
     assert pixels.pixelColor(80, 80).getRgb()[:3] == (51, 102, 255)

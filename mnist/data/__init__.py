@@ -42,7 +42,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {"mnist": read_mnist, "mnist-5k": 
 FOLDERS: dict[str, Callable[..., Path | None]] = {"mnist": whole_mnist}
 
 
-def load_dataset(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Read a data set of `DATASETS`.
 
     Args:
@@ -91,7 +91,7 @@ def flaw_of(dataset: Dataset, name: str) -> str | None:
 
 
 def load_same_dataset(
-    training: dict[str, Any], data_dir: str | os.PathLike | None = None
+    training: dict[str, Any], data_dir: str | os.PathLike[str] | None = None
 ) -> Dataset:
     """The data set that a run was trained on.
 
@@ -111,7 +111,7 @@ def load_same_dataset(
     return dataset
 
 
-def available_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> Path | None:
+def available_on_disk(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path | None:
     """The folder in which all files of a data set lie, or None. They are not read, nor downloaded.
 
     Args:
@@ -122,7 +122,7 @@ def available_on_disk(name: str, data_dir: str | os.PathLike | None = None) -> P
 
 
 def more_data_than(
-    training: dict[str, Any], data_dir: str | os.PathLike | None = None
+    training: dict[str, Any], data_dir: str | os.PathLike[str] | None = None
 ) -> str | None:
     """A line on the full MNIST being there by now, for a run on the bundled part of it, or None.
 
@@ -133,7 +133,9 @@ def more_data_than(
     if training["dataset"] != "mnist-5k":
         return None
     folder = available_on_disk("mnist", data_dir)
-    return folder and (
+    if folder is None:
+        return None
+    return (
         f"this run is on the 5,000 images of mnist-5k, and the full MNIST is in {folder} by now: "
         "for a run on that give --dataset mnist and another --ckpt-dir"
     )

@@ -44,7 +44,8 @@ def redrawn(images: Tensor, generator: torch.Generator) -> Tensor:
     soft = torch.cat(
         [images[:third], blur(images[third : 2 * third], 0.7), blur(images[2 * third :], 1.0)]
     )
-    slope, middle = (uniform(soft, *ends, generator) for ends in ((3, 10), (0.3, 0.5)))
+    slope = uniform(soft, 3, 10, generator)
+    middle = uniform(soft, 0.3, 0.5, generator)
     return torch.where(uniform(soft, 0, 1, generator) < 0.4, soft, contrast(soft, slope, middle))
 
 
@@ -89,7 +90,8 @@ def mixed(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     three = torch.lerp(others[1], two, uniform(images, 0.6, 0.72, generator))
     means = torch.where(uniform(images, 0, 1, generator) < 0.5, two, three)
     # Its middle lies below each image's share, so that none of them goes under.
-    slope, middle = (uniform(images, *ends, generator) for ends in ((4, 12), (0.15, 0.3)))
+    slope = uniform(images, 4, 12, generator)
+    middle = uniform(images, 0.15, 0.3, generator)
     return torch.where(
         uniform(images, 0, 1, generator) < 0.5, contrast(means, slope, middle), means
     )
@@ -100,7 +102,8 @@ def blurred(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     images = batch.images[draw(batch, count, generator)]
     half = count // 2
     smudges = torch.cat([blur(images[:half], 4.0), blur(images[half:], 6.0)])
-    slope, middle = (uniform(images, *ends, generator) for ends in ((1, 12), (0.25, 0.6)))
+    slope = uniform(images, 1, 12, generator)
+    middle = uniform(images, 0.25, 0.6, generator)
     return torch.where(
         uniform(images, 0, 1, generator) < 0.5, smudges, contrast(smudges, slope, middle)
     )
@@ -135,7 +138,8 @@ def noise(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     clouds = torch.cat(
         [smooth_noise(p, c, generator) for p, c in zip(parts, cells, strict=True) if len(p)]
     )
-    slope, middle = (uniform(images, *ends, generator) for ends in ((2, 8), (0, 1.5)))
+    slope = uniform(images, 2, 8, generator)
+    middle = uniform(images, 0, 1.5, generator)
     y = torch.arange(height, device=images.device).view(-1, 1) - (height - 1) / 2
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     radius = uniform(images, 0.25, 0.45, generator) * height
@@ -150,7 +154,7 @@ def warped(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     shifts = torch.cat([smooth_noise(images, 5, generator) for _ in range(2)], 1)
     shifts = shifts * uniform(images, 0.2, 0.4, generator)
     straight = torch.eye(2, 3, device=images.device).expand(count, -1, -1)
-    places = F.affine_grid(straight, images.shape, align_corners=False)
+    places = F.affine_grid(straight, list(images.shape), align_corners=False)
     return F.grid_sample(images, places + shifts.permute(0, 2, 3, 1), align_corners=False)
 
 
@@ -179,7 +183,8 @@ def scribbled(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     weights = torch.cat([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], 1)
     curves = torch.einsum("pk,nskd->nspd", weights, corners)
     drawn = 2 + draw_numbers(STROKES - 1, count, generator)
-    softness, radius = (uniform(images, *ends, generator) for ends in ((3, 6), (0.8, 2)))
+    softness = uniform(images, 3, 6, generator)
+    radius = uniform(images, 0.8, 2, generator)
     return strokes(images, curves, drawn, softness, radius)
 
 
@@ -192,7 +197,7 @@ def lettered(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     places = torch.cartesian_prod(*[torch.arange(-1.0, 2.0)] * 2)  # [9, 2]
     places = places + 0.15 * torch.randn(count, len(places), 2, generator=generator)
     extent = torch.cat(
-        [uniform(images, *ends, generator) for ends in ((0.28, 0.4), (0.18, 0.4))], -1
+        [uniform(images, 0.28, 0.4, generator), uniform(images, 0.18, 0.4, generator)], -1
     )
     places = 0.5 + extent[:, 0].cpu() * places
     visited = [draw_numbers(9, count, generator)]
@@ -214,7 +219,8 @@ def lettered(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     t = torch.linspace(0, 1, 24).unsqueeze(1)
     curves = (1 - t) ** 2 * first + 2 * t * (1 - t) * middle + t**2 * last  # quadratic Béziers
     drawn = 3 + draw_numbers(LINES - 2, count, generator)
-    softness, radius = (uniform(images, *ends, generator) for ends in ((2, 6), (0.6, 1.8)))
+    softness = uniform(images, 2, 6, generator)
+    radius = uniform(images, 0.6, 1.8, generator)
     return strokes(images, curves, drawn, softness, radius)
 
 
@@ -224,7 +230,8 @@ def recombined(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     two = torch.maximum(*pieces[:2])
     more = uniform(two, 0, 1, generator) < 0.3
     together = torch.where(more, torch.maximum(two, pieces[2]), two)
-    slope, middle = (uniform(two, *ends, generator) for ends in ((3, 8), (0.3, 0.45)))
+    slope = uniform(two, 3, 8, generator)
+    middle = uniform(two, 0.3, 0.45, generator)
     return contrast(together, slope, middle)
 
 
@@ -343,5 +350,5 @@ def piece(batch: Batch, count: int, generator: torch.Generator) -> Tensor:
     cos, sin = torch.cos(turn), torch.sin(turn)
     first = torch.stack([across * (cos - shear * sin), across * (sin + shear * cos), shift[0]], 1)
     second = torch.stack([-down * sin, down * cos, shift[1]], 1)
-    places = F.affine_grid(torch.stack([first, second], 1), images.shape, align_corners=False)
+    places = F.affine_grid(torch.stack([first, second], 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, places, align_corners=False)

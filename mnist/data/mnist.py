@@ -13,8 +13,6 @@ from mnist.data.types import Dataset, Unavailable
 from mnist.errors import UserError
 
 MNIST = DataSpec((1, 28, 28), tuple("0123456789"), "digit")
-
-MNIST = DataSpec((1, 28, 28), tuple("0123456789"), "digit")
 # SHA-256 of the files inside the gzip wrappers; the wrappers of different mirrors differ.
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -24,7 +22,7 @@ MNIST_SHA256 = {
 }
 
 
-def read_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
+def read_mnist(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """The 60,000 + 10,000 images of LeCun & Cortes, from disk, else from the internet."""
     folder = find_mnist(data_dir)
     if folder:
@@ -40,7 +38,7 @@ def read_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
         ) from reason
 
 
-def find_mnist(data_dir: str | os.PathLike | None = None) -> Path | None:
+def find_mnist(data_dir: str | os.PathLike[str] | None = None) -> Path | None:
     """The first folder that has any of MNIST's files, or None. Nothing is read or downloaded."""
     for folder in data_folders(data_dir):
         for place in (folder, folder / "MNIST" / "raw"):
@@ -49,13 +47,13 @@ def find_mnist(data_dir: str | os.PathLike | None = None) -> Path | None:
     return None
 
 
-def whole_mnist(data_dir: str | os.PathLike | None = None) -> Path | None:
+def whole_mnist(data_dir: str | os.PathLike[str] | None = None) -> Path | None:
     """The folder that `read_mnist` would read, if it has all four files; or None."""
     folder = find_mnist(data_dir)
     return folder if folder and all(find_idx(folder, name) for name in MNIST_SHA256) else None
 
 
-def data_folders(data_dir: str | os.PathLike | None) -> list[Path]:
+def data_folders(data_dir: str | os.PathLike[str] | None) -> list[Path]:
     """Where data sets are looked for, in order; a download goes to the first."""
     named = [data_dir, os.environ.get("MNIST_DATA_DIR"), "data"]
     return [Path(folder).expanduser() for folder in named if folder]
@@ -78,7 +76,7 @@ def read_mnist_folder(folder: Path) -> Dataset:
         content = read_bytes(path)
         arrays[name] = parse_idx(content, dimensions=3 if "images" in name else 1, path=path)
         sums[path] = (hashlib.sha256(content).hexdigest(), MNIST_SHA256[name])
-    parts = [
+    train, test = (
         pair(
             arrays[f"{part}-images-idx3-ubyte"],
             arrays[f"{part}-labels-idx1-ubyte"],
@@ -86,7 +84,7 @@ def read_mnist_folder(folder: Path) -> Dataset:
             f"{folder} ({part} files)",
         )
         for part in ("train", "t10k")
-    ]
+    )
     # Last, for what is wrong with a file says more than that something is.
     for path, (actual, expected) in sums.items():
         if actual != expected:
@@ -94,7 +92,7 @@ def read_mnist_folder(folder: Path) -> Dataset:
                 f"{path} is not MNIST's: the SHA-256 of its contents starts with {actual[:12]}, "
                 f"not {expected[:12]}; delete it, or name another folder with --data-dir"
             )
-    return Dataset("mnist", MNIST, *parts, source=str(folder))
+    return Dataset("mnist", MNIST, train, test, source=str(folder))
 
 
 def download_mnist(folder: Path) -> Path:

@@ -32,7 +32,7 @@ THINNEST = 1.8
 HIGH, GAP = 0.5, 0.08
 
 
-def read_scan(path: str | os.PathLike, tell: Callable[[str], None] = lambda _: None) -> Tensor:
+def read_scan(path: str | os.PathLike[str], tell: Callable[[str], None] = lambda _: None) -> Tensor:
     """The digit in a picture file, as MNIST would have it.
 
     The picture may be grey or in colour, with transparency or without, of 8 or 16 bits, dark on
@@ -217,7 +217,7 @@ def are_two(parts: np.ndarray, kept: np.ndarray) -> bool:
     return False
 
 
-def page_in_frame(levels: np.ndarray) -> tuple[slice, slice] | None:
+def page_in_frame(levels: np.ndarray) -> tuple[slice, ...] | None:
     """Where in a frame, or on a table of another tone, a page lies straight; None without one."""
     edge = rim(levels.shape)
     light = levels > otsu(levels)

@@ -35,7 +35,8 @@ class Batch(NamedTuple):
 
     images: Tensor
     labels: Tensor
-    index: Tensor | None = None
+    # It hides the tuple's own method, which nobody asks for a place in a batch.
+    index: Tensor | None = None  # type: ignore[assignment]
     writers: Tensor | None = None
 
 
@@ -141,7 +142,7 @@ class Dataset:
         for part in (self.train, self.test):
             for tensor in (part.images, as_few_bytes(part.labels)):
                 digest.update(str(tuple(tensor.shape)).encode())
-                digest.update(tensor.contiguous().cpu().numpy())
+                digest.update(tensor.contiguous().cpu().numpy().data)
         return digest.hexdigest()
 
 

@@ -107,9 +107,9 @@ def measure(
         numbers["accuracy"] = share_read(subject.classify, dataset.test)
     train_styles = test_styles = None
     if subject.encode:
-        train_styles, test_styles = encode(subject, train), encode(subject, test)
+        train_styles, test_styles = encode(subject.encode, train), encode(subject.encode, test)
         if subject.decode:
-            numbers |= reconstruction(subject, judge, test, test_styles)
+            numbers |= reconstruction(subject.decode, judge, test, test_styles)
             tell()
         if subject.prior:
             numbers |= prior_match(subject.prior, train_styles, test_styles, test.labels, generator)
@@ -188,13 +188,15 @@ def judged_accuracy(judge: Run, dataset: Dataset) -> float:
     return accuracy
 
 
-def reconstruction(subject: Subject, judge: Run, test: Split, styles: Tensor) -> Numbers:
+def reconstruction(
+    decode: Callable[[Tensor, Tensor], Tensor], judge: Run, test: Split, styles: Tensor
+) -> Numbers:
     """How much of an image its style and class keep."""
     sums = dict.fromkeys(("mse", "bce", "ssim", "reconstruction_accuracy"), 0.0)
-    if min(subject.spec.image_shape[1:]) < metrics.SSIM_WINDOW:
+    if min(test.images.shape[1:3]) < metrics.SSIM_WINDOW:
         del sums["ssim"]
     for (images, labels, *_), some in zip(test.batches(PART), styles.split(PART), strict=True):
-        rebuilt = subject.decode(some, labels).cpu()
+        rebuilt = decode(some, labels).cpu()
         sums["mse"] += F.mse_loss(rebuilt, images).item() * len(images)
         sums["bce"] += F.binary_cross_entropy(rebuilt, images).item() * len(images)
         if "ssim" in sums:
@@ -234,7 +236,7 @@ def prior_match(
 
 def leakage(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor) -> Numbers:
     """How often the classes of test images are read off their styles [B, N]."""
-    arrays = [part.numpy() for part in (train, train_labels, test, test_labels)]
+    arrays = train.numpy(), train_labels.numpy(), test.numpy(), test_labels.numpy()
     return {
         "leakage_logistic": metrics.logistic_accuracy(*arrays),
         "leakage_knn": metrics.knn_accuracy(train, train_labels, test, test_labels),
@@ -355,14 +357,14 @@ def share_read(read: Callable[[Tensor], Tensor], split: Split) -> float:
     right = 0
     for images, labels, *_ in split.batches():
         answers = read(images).argmax(1)
-        right += (answers == labels.to(answers.device)).sum().item()
+        right += int((answers == labels.to(answers.device)).sum())
     return right / len(split)
 
 
-def encode(subject: Subject, split: Split) -> Tensor:
+def encode(read: Callable[[Tensor, Tensor], Tensor], split: Split) -> Tensor:
     """The styles of images, [B, N]."""
     batches = split.batches()
-    return torch.cat([subject.encode(batch.images, batch.labels).cpu() for batch in batches])
+    return torch.cat([read(batch.images, batch.labels).cpu() for batch in batches])
 
 
 def decoded(write: Callable[[Tensor, Tensor], Tensor], styles: Tensor, labels: Tensor) -> Split:

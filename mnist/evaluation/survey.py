@@ -38,4 +38,5 @@ def real_references(
             drawn = run.decode(styles, torch.full((count,), label), sharpness=run.sharpness)
         else:
             drawn = decoded[read == label]
-        yield manifold, *(manifold.share(second.features(i).cpu()) for i in (drawn, test))
+        of_prior, of_test = (manifold.share(second.features(i).cpu()) for i in (drawn, test))
+        yield manifold, of_prior, of_test

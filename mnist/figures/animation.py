@@ -30,8 +30,11 @@ def gif(frames: Sequence[np.ndarray], seconds: Sequence[float]) -> bytes:
     chosen = np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]])
     seen = Image.fromarray(chosen).quantize(256 - GREYS, method=Image.Quantize.MAXCOVERAGE)
     greys = np.linspace(0, 255, GREYS).round().repeat(3).astype(int).tolist()
-    palette = np.array(greys + seen.getpalette()[: 3 * (256 - GREYS)]).reshape(-1, 3)
-    images, durations = [], []
+    colours = seen.getpalette()
+    assert colours is not None  # what was quantised has one
+    palette = np.array(greys + colours[: 3 * (256 - GREYS)]).reshape(-1, 3)
+    images: list[Image.Image] = []
+    durations: list[int] = []
     for frame, duration in zip(frames, seconds, strict=True):
         image = indexed(frame, palette)
         if images and image.tobytes() == images[-1].tobytes():

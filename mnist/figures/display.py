@@ -27,8 +27,9 @@ class Probe:
     by an error.
     """
 
-    def __init__(self):
-        self.process = None
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.process: subprocess.Popen[str] | None = None
         if sys.platform.startswith("linux") and not (
             os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         ):
@@ -36,7 +37,6 @@ class Probe:
         elif os.environ.get("QT_QPA_PLATFORM") in NO_SCREEN:
             self.reason = f"QT_QPA_PLATFORM is {os.environ['QT_QPA_PLATFORM']}"
         else:
-            self.reason = None
             self.process = subprocess.Popen(
                 [sys.executable, "-c", TRY],
                 stdout=subprocess.PIPE,

@@ -92,7 +92,7 @@ class StyleFigure(Figure):
         legend.set_title(spec.class_word)
         entries = zip(legend.legend_handles, legend.get_texts(), strict=True)
         self.legend_entries: dict[int, tuple[Any, Any]] = dict(enumerate(entries))
-        right, _ = extent(legend)
+        right, _ = extent(self, legend)
         top, bottom = 0.65 + 0.15 * len(subtitle.splitlines()), 0.65
         width, height = left + body[0] + 0.4 + right, top + body[1] + bottom
         self.set_size_inches(width, height)
@@ -114,7 +114,7 @@ class StyleFigure(Figure):
         """Draw some points, bool [B], in their colours, and the others faintly."""
         colours = np.where(meant[:, None], colours_of(self.labels), FAINT)
         for panel in self.panels:
-            panel.dots.set_facecolors(colours)
+            panel.dots.set(facecolors=colours)
 
 
 def scatter_matrix(
@@ -300,6 +300,8 @@ class GuideFigure(Figure):
             first), where each such position is a style.
     """
 
+    canvas: FigureCanvasAgg
+
     def __init__(
         self,
         plane: tuple[np.ndarray, np.ndarray],
@@ -327,7 +329,7 @@ class GuideFigure(Figure):
         turned = names_width > 0.12
         chart = max(side, 0.14 * spec.classes)  # inches across
         bottom = 0.55 + (names_width if turned else 0)
-        above = 0.42 + extent(legend)[1]
+        above = 0.42 + extent(self, legend)[1]
         width, height = 0.6 + 2 * (side + gap) + chart + 0.15, bottom + side + above
         self.set_size_inches(width, height)
         legend.set_loc("lower left")
@@ -369,8 +371,6 @@ class GuideFigure(Figure):
         points, self.path = plane
         limit = plane_reach(points, self.path)
         across, name = (-limit, limit), names[0]
-        side, there = region or (None, None)
-        horizontal = side
         if points.shape[1] == 1:
             # One dimension makes no plane: time is the other axis, and before it, at the left, lie
             # the test images, apart from each other by chance alone.
@@ -381,8 +381,11 @@ class GuideFigure(Figure):
             across, name = (-0.35 * steps, 1.05 * steps), "step (left of 0: test images)"
             ticks = MaxNLocator(4, integer=True).tick_values(0, steps)
             axes.set_xticks([tick for tick in ticks if 0 <= tick <= steps])
-            horizontal, there = (0, 1.05 * steps), region and np.stack([there, there])
         if region:
+            side, there = region
+            horizontal = side
+            if there.ndim == 1:  # the same at every step
+                horizontal, there = np.array([0, across[1]]), np.stack([there, there])
             axes.contourf(
                 *(horizontal, side, there.T), levels=(0.5, 0.99, 1.01), colors=("0.9", "0.78")
             )
@@ -442,13 +445,14 @@ def geodesic(
     figure.suptitle(title, x=0.5, y=0.985, fontsize=13, weight="bold")
     colours = dict(zip(images, ("#3f90da", "#e76300"), strict=True))
     strips = figure.add_gridspec(2, 1, left=0.09, right=0.985, top=0.91, bottom=0.58, hspace=0.1)
-    for place, (name, each) in zip(strips, images.items(), strict=True):
-        axes = figure.add_subplot(place)
+    for row, (name, each) in enumerate(images.items()):
+        axes = figure.add_subplot(strips[row])
         chosen = np.linspace(0, len(each) - 1, shown).round().astype(int)
         axes.imshow(np.concatenate(each[chosen], 1), cmap="gray_r", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
-        beside = {"rotation": 0, "ha": "right", "va": "center", "weight": "bold"}
-        axes.set_ylabel(name, color=colours[name], **beside)
+        axes.set_ylabel(
+            name, color=colours[name], rotation=0, ha="right", va="center", weight="bold"
+        )
     widths = (1, 0.14, 1, 0.01, 0.05, 0.45, 1, 0.4, 1)
     edges = {"left": 0.05, "right": 0.985, "top": 0.46, "bottom": 0.11, "wspace": 0.1}
     below = figure.add_gridspec(1, len(widths), width_ratios=widths, **edges)
@@ -486,7 +490,7 @@ def shortenings(of_runs: dict[str, np.ndarray]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     everything = 100 * np.concatenate(list(of_runs.values()))
-    bins = np.linspace(0, max(np.nanmax(everything), 1e-3), 31)
+    bins = np.linspace(0, max(np.nanmax(everything), 1e-3), 31).tolist()
     # Outlines: where filled ones overlap there would be a colour that is in no legend.
     for (name, each), colour in zip(of_runs.items(), COLOURS, strict=False):
         mean = np.nanmean(each)
@@ -526,7 +530,8 @@ def scatter(
     axes: Axes, points: np.ndarray, labels: np.ndarray, markers: Sequence[Path], size: float
 ) -> PathCollection:
     """Points [B, 2], each with the marker of its class, in their order."""
-    dots = axes.scatter(*points.T, s=size, edgecolors="none")
+    x, y = points.T
+    dots = axes.scatter(x, y, s=size, edgecolors="none")
     dots.set_paths([markers[label] for label in labels])
     return dots
 
@@ -555,10 +560,9 @@ def class_legend(
     )
 
 
-def extent(legend: Legend) -> tuple[float, float]:
-    """Width and height of a legend, in inches."""
-    figure = legend.get_figure()
-    box = legend.get_window_extent(figure.canvas.get_renderer())
+def extent(figure: Figure, legend: Legend) -> tuple[float, float]:
+    """Width and height of a figure's legend, in inches."""
+    box = legend.get_window_extent()
     return box.width / figure.dpi, box.height / figure.dpi
 
 

@@ -34,7 +34,7 @@ class Section(NamedTuple):
 
 def sheet(sections: Sequence[Section]) -> bytes:
     """A PNG of titled grids of images, one below the other."""
-    font, small = ImageFont.load_default(size=15), ImageFont.load_default(size=13)
+    font, small = font_of(15), font_of(13)
     drawn = [
         on_paper(tile(images), whole_scale(images.shape[2:], SIDE), smooth=True)
         for _, images, _ in sections
@@ -76,8 +76,8 @@ def confusion(test: Split, read: Tensor, spec: DataSpec) -> bytes:
     counts = torch.bincount(labels * size + read, minlength=classes * size).reshape(classes, size)
     wrong = torch.nonzero(labels != read)[:, 0]
     shown = wrong[:MISREAD]
-    font, caption_font = ImageFont.load_default(size=15), ImageFont.load_default(size=13)
-    small = ImageFont.load_default(size=13 if classes <= FEW else 11)
+    font, caption_font = font_of(15), font_of(13)
+    small = font_of(13 if classes <= FEW else 11)
     cell = round(max(2 * small.size, small.getlength(str(counts.max().item())) + 10))
     longest = max(map(small.getlength, answers))
     # The names of the columns are turned if they are too long; "none" may stick out at the end.
@@ -106,12 +106,12 @@ def confusion(test: Split, read: Tensor, spec: DataSpec) -> bytes:
     wrongly = counts.clone().fill_diagonal_(0)
     most = max(1, wrongly.max().item())
     for j, answer in enumerate(answers):
-        middle = left + round((j + 0.5) * cell)
+        x = left + round((j + 0.5) * cell)
         if upright:
-            pen.text((middle, top - 6), answer, fill="black", font=small, anchor="ms")
+            pen.text((x, top - 6), answer, fill="black", font=small, anchor="ms")
         else:
             name = turned(answer, small)
-            page.paste(name, (middle - name.width // 2, top - 6 - name.height))
+            page.paste(name, (x - name.width // 2, top - 6 - name.height))
     for i in range(classes):
         middle = top + (i + 0.5) * cell
         pen.text((left - 8, middle), answers[i], fill="black", font=small, anchor="rm")
@@ -128,13 +128,20 @@ def confusion(test: Split, read: Tensor, spec: DataSpec) -> bytes:
                 place = (corner[0] + cell / 2 - 1, corner[1] + cell / 2 - 1)
                 pen.text(place, str(count), fill="black", font=small, anchor="mm")
     pen.text((MARGIN, below), under, fill="black", font=font)
-    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        row, column = divmod(place, across)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        row, column = divmod(number, across)
         centre, y = MARGIN + (column + 0.5) * wide, below + LINE + row * tall
         page.paste(picture, (round(centre - picture.width / 2), y))
         place = (centre, y + picture.height + 2)
         pen.text(place, caption, fill="black", font=caption_font, anchor="ma")
     return png(page)
+
+
+def font_of(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own font."""
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # as any of a size that is asked for
+    return font
 
 
 def turned(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
@@ -185,7 +192,7 @@ def side_by_side(images: dict[str, np.ndarray], share: float) -> np.ndarray:
     Returns:
         uint8 [height, width, 3].
     """
-    font = ImageFont.load_default(size=16)
+    font = font_of(16)
     pictures = [on_paper(image, whole_scale(image.shape, 196)) for image in images.values()]
     tall = max(picture.height for picture in pictures)
     widths = [
@@ -207,7 +214,8 @@ def side_by_side(images: dict[str, np.ndarray], share: float) -> np.ndarray:
 
 def errors_colour(share: float) -> tuple[int, int, int]:
     """White for none, orange for the most."""
-    return tuple(round(255 + share * (full - 255)) for full in (240, 140, 40))
+    red, green, blue = (round(255 + share * (full - 255)) for full in (240, 140, 40))
+    return red, green, blue
 
 
 def png(page: Image.Image) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PyQt5.QtCore import Qt, QTimer
+from PyQt5.QtCore import QSize, Qt, QTimer
 from PyQt5.QtGui import QImage, QPixmap
 from PyQt5.QtWidgets import (
     QApplication,
@@ -47,6 +47,9 @@ class Window(QMainWindow):
         super().__init__()
         self.setWindowTitle(title)
         self.path = path
+        status = self.statusBar()
+        assert status is not None  # asking for it makes it
+        self.status = status
         self.keys: dict[str, Callable[[], Any]] = {"s": self.save, "q": self.close}
 
     def keyPressEvent(self, event: Any) -> None:
@@ -62,9 +65,9 @@ class Window(QMainWindow):
         """Write what is shown, and say where, or why not."""
         try:
             write_file(self.path, self.content())
-            self.statusBar().showMessage(f"saved to {self.path}")
+            self.status.showMessage(f"saved to {self.path}")
         except OSError as error:
-            self.statusBar().showMessage(f"cannot write {self.path} ({error.strerror})")
+            self.status.showMessage(f"cannot write {self.path} ({error.strerror})")
 
 
 class PictureWindow(Window):
@@ -80,13 +83,15 @@ class PictureWindow(Window):
         area = QScrollArea()
         area.setWidget(label)
         area.setFrameShape(QFrame.NoFrame)
-        area.setAlignment(Qt.AlignCenter)
+        area.setAlignment(Qt.AlignmentFlag.AlignCenter)
         area.setStyleSheet("background: white")  # where the window is the larger
         self.setCentralWidget(area)
-        self.statusBar().showMessage("s save · q quit")
-        screen = QApplication.primaryScreen().availableSize()
-        height = pixmap.height() + self.statusBar().sizeHint().height()
-        bar = area.verticalScrollBar().sizeHint().width() if height > screen.height() else 0
+        self.status.showMessage("s save · q quit")
+        screen = screen_size()
+        height = pixmap.height() + self.status.sizeHint().height()
+        scrolled = area.verticalScrollBar()
+        assert scrolled is not None  # hidden, at most
+        bar = scrolled.sizeHint().width() if height > screen.height() else 0
         self.resize(min(pixmap.width() + bar, screen.width()), min(height, screen.height()))
 
     def content(self) -> bytes:
@@ -120,7 +125,7 @@ class AnimationWindow(Window):
         self.timer.setSingleShot(True)
         self.timer.timeout.connect(self.next_frame)
         self.keys[" "] = self.toggle
-        self.statusBar().showMessage(f"{path} · space stops and goes on · s save · q quit")
+        self.status.showMessage(f"{path} · space stops and goes on · s save · q quit")
         self.next_frame()
 
     def next_frame(self) -> None:
@@ -141,43 +146,69 @@ class AnimationWindow(Window):
 
 
 class FigureWindow(Window):
-    """A figure, and beside it what the mouse points at.
+    """A figure.
 
     Args:
-        figure: with points to be pointed at, where it is a `StyleFigure`.
-        look: for what the mouse points at; None for other figures.
+        figure: of any kind.
         title, path: as for `Window`.
     """
 
-    def __init__(self, figure: plotting.Figure, look: Look | None, title: str, path: Path):
+    figure: plotting.Figure
+
+    def __init__(self, figure: plotting.Figure, title: str, path: Path):
         super().__init__(title, path)
-        self.figure, self.look = figure, look
-        self.isolated: int | None = None  # a class
-        self.pressed: Any = None  # the event with which a drag began
-        self.shown: int | None = None  # the point looked at
+        self.figure = figure
         self.canvas = plotting.qt_canvas(figure)
-        self.canvas.setFocusPolicy(Qt.NoFocus)  # keys are the window's
-        layout = QHBoxLayout()
-        layout.addWidget(self.canvas, 1)
+        self.canvas.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are the window's
+        self.row = QHBoxLayout()
+        self.row.addWidget(self.canvas, 1)
         widget = QWidget()
-        widget.setLayout(layout)
+        widget.setLayout(self.row)
         self.setCentralWidget(widget)
-        if look:
-            self.meant = np.ones(len(figure.labels), bool)
-            layout.addLayout(self.side())
-            self.keys["d"] = self.next_class
-            self.canvas.mpl_connect("motion_notify_event", self.move)
-            self.canvas.mpl_connect("button_press_event", self.press)
-            self.canvas.mpl_connect("button_release_event", self.release)
-        self.statusBar().showMessage(f"{HELP} · {KEYS}" if look else "s save · q quit")
-        self.fit_screen(180 if look else 0)
+        self.status.showMessage("s save · q quit")
+        self.fit_screen(0)
 
     def fit_screen(self, side: int) -> None:
         """As large as the figure is meant to be, or as the screen allows, in its proportions."""
-        screen = QApplication.primaryScreen().availableSize()
+        screen = screen_size()
         wide, tall = self.figure.get_size_inches() * 100
         scale = min(1.0, (screen.width() - side - 40) / wide, (screen.height() - 90) / tall)
         self.resize(round(wide * scale) + side + 24, round(tall * scale) + 50)
+
+    def content(self) -> bytes:
+        width, height = self.figure.get_size_inches()  # the window's, which printing would change
+        try:
+            return plotting.picture(self.figure, self.path.suffix[1:])
+        finally:
+            self.figure.set_size_inches(width, height, forward=False)
+            self.canvas.draw_idle()
+
+
+class StyleWindow(FigureWindow):
+    """A figure of points, and beside it what the mouse points at.
+
+    Args:
+        figure: with the points.
+        look: for what the mouse points at.
+        title, path: as for `Window`.
+    """
+
+    figure: plotting.StyleFigure
+
+    def __init__(self, figure: plotting.StyleFigure, look: Look, title: str, path: Path):
+        super().__init__(figure, title, path)
+        self.look = look
+        self.isolated: int | None = None  # a class
+        self.pressed: Any = None  # the event with which a drag began
+        self.shown: int | None = None  # the point looked at
+        self.meant = np.ones(len(figure.labels), bool)
+        self.row.addLayout(self.side())
+        self.keys["d"] = self.next_class
+        self.canvas.mpl_connect("motion_notify_event", self.hover)
+        self.canvas.mpl_connect("button_press_event", self.press)
+        self.canvas.mpl_connect("button_release_event", self.release)
+        self.status.showMessage(f"{HELP} · {KEYS}")
+        self.fit_screen(180)
 
     def side(self) -> QVBoxLayout:
         """Two images with titles, and a text."""
@@ -187,7 +218,7 @@ class FigureWindow(Window):
         self.text.setWordWrap(True)
         for title, picture in zip(("test image", "reconstruction"), self.pictures, strict=True):
             picture.setFixedSize(SIDE, SIDE)
-            picture.setAlignment(Qt.AlignCenter)
+            picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
             picture.setStyleSheet("background: white; border: 1px solid lightgrey")
             column.addWidget(QLabel(title))
             column.addWidget(picture)
@@ -195,14 +226,6 @@ class FigureWindow(Window):
         column.addWidget(self.text)
         column.addStretch()
         return column
-
-    def content(self) -> bytes:
-        size = self.figure.get_size_inches().copy()  # the window's, which printing would change
-        try:
-            return plotting.picture(self.figure, self.path.suffix[1:])
-        finally:
-            self.figure.set_size_inches(size, forward=False)
-            self.canvas.draw_idle()
 
     # --- the mouse --------------------------------------------------------------------------------
 
@@ -217,7 +240,7 @@ class FigureWindow(Window):
         nearest = int(distance.argmin())
         return nearest if distance[nearest] <= NEAR * self.canvas.device_pixel_ratio else None
 
-    def move(self, event: Any) -> None:
+    def hover(self, event: Any) -> None:
         """The mouse moved: look at the point under it, or draw the rectangle that it drags."""
         if self.pressed:
             self.canvas.drawRectangle(self.dragged(event))
@@ -254,8 +277,8 @@ class FigureWindow(Window):
         low = np.minimum((start.x, start.y), (event.x, event.y))
         high = np.maximum((start.x, start.y), (event.x, event.y))
         self.isolated = None
-        self.mark(((places >= low) & (places <= high)).all(1))
-        self.statusBar().showMessage(f"{self.meant.sum()} points marked · click to end · {KEYS}")
+        self.mark(np.all((places >= low) & (places <= high), axis=1))
+        self.status.showMessage(f"{self.meant.sum()} points marked · click to end · {KEYS}")
 
     def dragged(self, event: Any) -> tuple[float, float, float, float]:
         """The rectangle between where a drag began and where the mouse is: x, y, width, height."""
@@ -281,7 +304,7 @@ class FigureWindow(Window):
             self.mark(self.figure.labels == label)
             spec = self.figure.spec
             message = f"{spec.class_word} {spec.class_names[label]} · click in a panel to end"
-        self.statusBar().showMessage(f"{message} · {KEYS}")
+        self.status.showMessage(f"{message} · {KEYS}")
 
     def mark(self, meant: np.ndarray) -> None:
         """Draw these points in colour and the others faintly, in all panels."""
@@ -292,15 +315,23 @@ class FigureWindow(Window):
 
 def as_pixmap(pixels: np.ndarray) -> QPixmap:
     """A picture, uint8 [height, width, 3], as Qt draws it."""
-    pixels = np.ascontiguousarray(pixels)
     tall, wide, _ = pixels.shape
-    return QPixmap.fromImage(QImage(pixels.data, wide, tall, 3 * wide, QImage.Format_RGB888))
+    data = pixels.tobytes()
+    return QPixmap.fromImage(QImage(data, wide, tall, 3 * wide, QImage.Format_RGB888))
 
 
 @functools.cache  # kept for good: a window outliving it would abort the process
 def application() -> QApplication:
     """Qt's one object for the process."""
-    return QApplication.instance() or QApplication(sys.argv[:1])
+    there = QApplication.instance()
+    return there if isinstance(there, QApplication) else QApplication(sys.argv[:1])
+
+
+def screen_size() -> QSize:
+    """What there is of the screen for windows."""
+    screen = QApplication.primaryScreen()
+    assert screen is not None  # without one Qt would have aborted
+    return screen.availableSize()
 
 
 def show_picture(png: bytes, title: str, path: Path) -> None:
@@ -320,7 +351,10 @@ def show_animation(
 def show_figure(figure: plotting.Figure, look: Look | None, title: str, path: Path) -> None:
     """Show a figure until its window is closed; `s` saves it to a path."""
     application()
-    run(FigureWindow(figure, look, title, path))
+    if look is not None and isinstance(figure, plotting.StyleFigure):
+        run(StyleWindow(figure, look, title, path))
+    else:
+        run(FigureWindow(figure, title, path))
 
 
 def run(window: Window) -> None:

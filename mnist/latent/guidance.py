@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+Optimizer = Callable[[list[Tensor], float], torch.optim.Optimizer]  # of a learning rate
+OPTIMIZERS: dict[str, Optimizer] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 ROUND = 20  # steps
 SHAKE = 0.95  # how much of a shaken point is new
 
@@ -167,7 +168,7 @@ def one_round(
     objective: Callable[[Tensor], tuple[Tensor, Tensor]],
     steps: int,
     lr: float,
-    optimizer: type[torch.optim.Optimizer],
+    optimizer: Optimizer,
     anneal: Callable[[Tensor, float], Tensor],
     moves: Tensor,
 ) -> tuple[Tensor, Trace]:
@@ -188,6 +189,7 @@ def one_round(
             break
         mover.zero_grad()
         losses.sum().backward()  # of each point by itself, as each loss depends on one alone
+        assert points.grad is not None  # which `backward` has just put there
         points.grad[:, ~moves] = 0
         mover.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
         mover.step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from mnist.data.spec import DataSpec
@@ -42,7 +44,7 @@ class AAE(Autoencoder):
         ramp: Share = 0.1,
         discriminator_lr: Positive = 3e-3,
         discriminator_hidden: Sizes = (512, 256),
-        **common,
+        **common: Any,
     ):
         super().__init__(spec, **common)
         self.adversarial_weight = adversarial_weight

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from mnist.data.spec import DataSpec
@@ -24,6 +26,7 @@ class Autoencoder(Method):
     """
 
     headline = "mse"
+    prior: Gaussian
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class Autoencoder(Method):
         prior_std: Positive = 1.0,
         hidden: Sizes = (1024, 512),
         lr: Positive = 2.5e-3,
-        **common,
+        **common: Any,
     ):
         super().__init__(spec, lr=lr, **common)
         self.conditional = labels

@@ -6,12 +6,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.optim.swa_utils import AveragedModel
 
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch
@@ -103,6 +102,10 @@ class Method(nn.Module, ABC):
     prior: Prior | None = None  # of the styles
     conditional: bool = False  # whether the networks are given the class
 
+    if TYPE_CHECKING:
+        # What only some can do, such as `encode`, is asked of those that are known to.
+        def __getattr__(self, name: str) -> Any: ...
+
     def __new__(cls, *_: Any, **options: Any) -> Method:
         method = super().__new__(cls)
         method.__dict__["config"] = configuration(cls, options)  # nn.Module is not there yet
@@ -124,8 +127,9 @@ class Method(nn.Module, ABC):
         # Not named `generator`: that is what a method calls a network.
         self.rng = torch.Generator().manual_seed(child_seed(seed, "training"))
         self.players: dict[str, Player] = {}
-        # Averaged weights of networks, by the attribute's name; `step` updates them.
-        self.averages: dict[str, AveragedModel] = nn.ModuleDict()
+        # Averaged weights of networks, `AveragedModel` each, by the attribute's name; `step`
+        # updates them.
+        self.averages = nn.ModuleDict()
 
     @abstractmethod
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
@@ -181,7 +185,7 @@ class Method(nn.Module, ABC):
     def use_averages(self) -> None:
         """Put averaged weights in the place of those that they are averages of."""
         for name, average in self.averages.items():
-            getattr(self, name).load_state_dict(average.module.state_dict())
+            getattr(self, name).load_state_dict(average.get_submodule("module").state_dict())
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class Classifier(Method):
         blocks: Whole = 0,
         outliers: bool = False,
         lr: Positive = 4e-3,
-        **common,
+        **common: Any,
     ):
         super().__init__(spec, lr=lr, **common)
         self.layers = layers

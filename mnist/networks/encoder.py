@@ -59,6 +59,11 @@ class Standardise(nn.BatchNorm1d):
 
     BATCHES = 100
 
+    # As they are where statistics are tracked; torch's own annotations allow for none.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, size: int):
         super().__init__(size, affine=False)
 

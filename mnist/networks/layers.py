@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-def class_code(labels: Tensor, classes: int) -> Tensor:
+def class_code(labels: Tensor | None, classes: int) -> Tensor:
     """A class as the input of a network: float32 [B, K].
 
     Args:
@@ -15,6 +15,7 @@ def class_code(labels: Tensor, classes: int) -> Tensor:
             a point between two classes, passes through unchanged.
         classes: K.
     """
+    assert labels is not None  # a network that is given the class is asked with labels
     if labels.is_floating_point():
         return labels
     every = torch.arange(classes, device=labels.device)

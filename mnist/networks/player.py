@@ -29,7 +29,7 @@ class Player:
     """
 
     def __init__(self, *networks: nn.Module, lr: float, betas: tuple[float, float] = BETAS):
-        self.parameters = [p for network in networks for p in network.parameters()]
+        self.parameters: list[Tensor] = [p for network in networks for p in network.parameters()]
         self.lr = lr
         self.betas = betas
         self.gradient_norm: Tensor | None = None  # the largest since `largest_gradient`
@@ -46,16 +46,16 @@ class Player:
         if not self.memory:
             self.memory = [nothing_yet(p) for p in self.parameters]
         reached = [
-            (p, memory)
+            (p, p.grad, memory)
             for p, memory in zip(self.parameters, self.memory, strict=True)
             if p.grad is not None
         ]
-        parameters = [p for p, _ in reached]
-        gradients = [p.grad for p in parameters]
+        parameters = [p for p, _, _ in reached]
+        gradients = [gradient for _, gradient, _ in reached]
         norm = nn.utils.get_total_norm(gradients)
         before = self.gradient_norm
         self.gradient_norm = norm if before is None else torch.maximum(before, norm)
-        means, squares, steps = ([memory[name] for _, memory in reached] for name in MEMORY)
+        means, squares, steps = ([memory[name] for _, _, memory in reached] for name in MEMORY)
         with torch.no_grad():
             adam(
                 parameters,

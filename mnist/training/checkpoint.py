@@ -12,7 +12,7 @@ It stands alone, and is written and read whole or not at all (`mnist/files.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,9 +158,8 @@ class Checkpoint:
             Damaged: it is not what was written.
             UserError: it is, but not for this version.
         """
-        config, progress, weights, trainer = files.read_folder(folder, CONTENTS).values()
-        config = files.json_object("config.json", config)
-        progress = files.json_object("progress.json", progress)
+        content = files.read_folder(folder, CONTENTS)
+        config, progress = (files.json_object(name, content[name]) for name in CONTENTS[:2])
         refuse_other_types(f"{folder / 'config.json'}", config, CONFIG)
         refuse_other_types(f"{folder / 'config.json'}: training", config["training"], TRAINING)
         refuse_other_types(f"{folder / 'progress.json'}", progress, PROGRESS)
@@ -175,14 +174,8 @@ class Checkpoint:
                 f"{folder} is of an unknown method {config['method']!r}: name the .py file that "
                 "registers it in MNIST_IMPORT (docs/extending.md)"
             )
-        return cls(
-            folder,
-            config,
-            progress,
-            files.tensors("weights.safetensors", weights),
-            files.tensors("trainer.safetensors", trainer),
-            damaged,
-        )
+        weights, trainer = (files.tensors(name, content[name]) for name in CONTENTS[2:])
+        return cls(folder, config, progress, weights, trainer, damaged)
 
     @property
     def damage(self) -> str:
@@ -285,9 +278,9 @@ def contents(
     return dict(zip(CONTENTS, ordered, strict=True))
 
 
-def refuse_other_types(where: str, content: dict[str, Any], types: dict[str, type]) -> None:
+def refuse_other_types(where: str, content: dict[str, Any], types: Mapping[str, type]) -> None:
     """Raise a UserError where an object lacks something of these types."""
     for key, wanted in types.items():
         value = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(value, wanted) or (wanted is int and value < 0):
+        if not isinstance(value, wanted) or (isinstance(value, int) and value < 0):
             raise UserError(f"{where} is of another kind of run: its {key!r} is {value!r:.50}")

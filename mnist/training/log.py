@@ -99,21 +99,22 @@ class Report:
             )
         for step in range(first, steps):
             yield step
-            with self.listened_to():
-                self.bar.update()
-        with self.listened_to():
-            self.bar.close()
+            if self.bar is not None:
+                with self.listened_to():
+                    self.bar.update()
+        self.close()
 
     def live(self, numbers: dict[str, Tensor]) -> None:
         """This batch's losses, shown in the bar now and then: each look waits for the device."""
-        if not self.quiet and not self.bar.disable and self.bar.n % LOOK_EVERY == 0:
+        bar = self.bar
+        if bar is not None and not (self.quiet or bar.disable or bar.n % LOOK_EVERY):
             losses = {
                 name: number.item()
                 for name, number in numbers.items()
                 if name not in WORDS and not name.endswith("_gradient")
             }
             with self.listened_to():
-                self.bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
+                bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
 
     def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
         """Means over the epoch so far."""

@@ -25,7 +25,8 @@ BATCH = 2000  # images that are encoded or decoded at once
 class Styles(NamedTuple):
     """Styles of images of a data set."""
 
-    index: np.ndarray  # int64 [B], their numbers in it
+    # int64 [B], their numbers in it; the tuple's own method of that name is of no use here
+    index: np.ndarray  # type: ignore[assignment]
     labels: np.ndarray  # int64 [B]
     styles: np.ndarray  # float32 [B, N]
 
@@ -193,7 +194,7 @@ class Run:
     def classifier(self, images: Tensor) -> Tensor:
         """As `log_probs`, unchecked, with gradients of the images."""
         # As many at once as are quick.
-        (images,) = self.moved(images)
+        images = images.to(self.device)
         logits = torch.cat([self.method.classify(some) for some in images.split(PART)])
         return logits.log_softmax(1)
 
@@ -250,7 +251,7 @@ class Run:
         return self.decoder(style, labels, sharpness=sharpness)
 
     def styles(
-        self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike | None = None
+        self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike[str] | None = None
     ) -> Styles:
         """The styles of test images, as evenly of each class as they come.
 
@@ -371,7 +372,7 @@ class Unable(UserError, ValueError):
     """A run was asked for something that its method cannot do."""
 
 
-def open_run(ckpt_dir: str | os.PathLike, device: str | torch.device = "cpu") -> Run:
+def open_run(ckpt_dir: str | os.PathLike[str], device: str | torch.device = "cpu") -> Run:
     """The run in a directory.
 
     Raises:

@@ -9,6 +9,7 @@ from mnist.figures import sheets
 from mnist.figures.images import grid
 from mnist.figures.sheets import Section
 from mnist.methods import Classifies, Decodes, Encodes, Method
+from mnist.networks.prior import Prior
 from mnist.networks.random import generator
 from mnist.training.validation import mean_style
 
@@ -26,7 +27,7 @@ def draw_samples(method: Method, test: Split) -> tuple[str, bytes] | None:
     if isinstance(method, Decodes) and (isinstance(method, Encodes) or method.prior is not None):
         sections = [reconstructions(method, test)] if isinstance(method, Encodes) else []
         if method.prior is not None:
-            sections.append(generated(method))
+            sections.append(generated(method, method.prior))
         what = "test images" if isinstance(method, Encodes) else "samples"
         return what, sheets.sheet(sections)
     if isinstance(method, Classifies):
@@ -51,10 +52,10 @@ def reconstructions(method: Method, test: Split) -> Section:
     return Section(title, grid([row for pair in pairs for row in pair]))
 
 
-def generated(method: Method) -> Section:
-    """Images in styles of the prior: of a conditional method each class, a row each."""
+def generated(method: Method, prior: Prior) -> Section:
+    """Images in styles of its prior: of a conditional method each class, a row each."""
     spec = method.spec
-    styles = method.prior.sample(COLUMNS, generator(method.seed, "pictures")).to(method.device)
+    styles = prior.sample(COLUMNS, generator(method.seed, "pictures")).to(method.device)
     if not method.conditional:
         written = method.decode(styles).sigmoid()
         return Section(f"decodings of {COLUMNS} styles drawn from the prior", grid([written]))

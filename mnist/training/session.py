@@ -48,7 +48,7 @@ class Session:
         keep: how many checkpoints are kept.
     """
 
-    def __init__(self, directory: str | os.PathLike, keep: int = 2):
+    def __init__(self, directory: str | os.PathLike[str], keep: int = 2):
         self.directory = Path(directory)
         self.checkpoints = self.directory / "checkpoints"
         self.keep = keep
@@ -104,6 +104,7 @@ class Session:
             there = os.stat(self.directory / ".lock")
         except OSError:
             there = None
+        assert self.lock_file is not None  # as of anybody who writes
         if there is None or not os.path.samestat(there, os.fstat(self.lock_file.fileno())):
             raise StorageFailed(
                 f"{self.directory} was deleted or replaced while this run went on: nothing is "

@@ -20,7 +20,7 @@ class Signals:
 
     STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.stop: int | None = None  # the signal that asked to stop
         self.save = False
         self.before: dict[int, Any] = {}
