@@ -11,7 +11,7 @@ from mnist.commands.flags import (
     GenerateAllFlags,
     GeodesicFlags,
     GuideFlags,
-    ToolFlags,
+    RunFlags,
 )
 from mnist.options import options_of
 from mnist.training.settings import Settings
@@ -47,9 +47,9 @@ def test_defaults_that_depend_are_those_in_the_help():
 
 
 def test_a_run_is_named_by_its_directory_or_its_size():
-    assert ToolFlags(feature_size=8).directory.name == "mnist8.ckpt"
-    assert ToolFlags(ckpt_dir="", feature_size=8).directory.name == "mnist8.ckpt"
-    assert ToolFlags(ckpt_dir="mine", feature_size=8).directory.name == "mine"
+    assert RunFlags(feature_size=8).directory.name == "mnist8.ckpt"
+    assert RunFlags(ckpt_dir="", feature_size=8).directory.name == "mnist8.ckpt"
+    assert RunFlags(ckpt_dir="mine", feature_size=8).directory.name == "mine"
     assert [path.name for path in EvaluateFlags(ckpt_dir=["a", "b"]).directories] == ["a", "b"]
 
 

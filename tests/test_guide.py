@@ -19,7 +19,7 @@ from PIL import Image
 
 import mnist
 from mnist.commands import guide, tools
-from mnist.commands.flags import GuideFlags, ToolFlags
+from mnist.commands.flags import GuideFlags, RunFlags
 from mnist.errors import UserError
 from mnist.latent import maps
 from mnist.latent.space import PURE
@@ -405,7 +405,7 @@ def test_a_classifier_from_start_to_use(run_here, tmp_path):
     with pytest.raises(ValueError, match="divide 8-bit pixels"):
         reader.read(images[:1] * 255)
     with pytest.raises(UserError, match="has no encoder, so that it has no styles"):
-        tools.open_run(ToolFlags(ckpt_dir="mnist-classifier.ckpt"), "encode")
+        tools.open_run(RunFlags(ckpt_dir="mnist-classifier.ckpt"), "encode")
 
 
 def test_a_classifier_learns_what_is_no_digit(run_here, tmp_path):

@@ -50,12 +50,11 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--version", action="version", version=f"mnist-style {__version__}")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        """As usual, but "-0.3,1.2" is taken for a style and not for a flag."""
-        given = sys.argv[1:] if args is None else args
+    def parse(self, given: Sequence[str]) -> dict[str, Any]:
+        """What was given, by name; "-0.3,1.2" is taken for a style and not for a flag."""
         # What has a space in it is no flag to argparse; all types of ours strip it.
         spaced = [f" {text}" if NEGATIVE.fullmatch(text) else text for text in given]
-        return super().parse_args(spaced, namespace)
+        return vars(self.parse_args(spaced))
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and what was perhaps meant, in a line."""
@@ -112,10 +111,10 @@ def add_option(add: Callable[..., Any], option: Option) -> None:
 
 def reading(option: Option) -> dict[str, Any]:
     """How the flag of an option that is no choice is read, as arguments of `add_argument`."""
-    kind, metavar = option.kind, option.metavar or option.kind.metavar
-    if isinstance(kind.nargs, int):
-        metavar = tuple(metavar.split())
-    return {"type": argument(kind), "nargs": kind.nargs, "metavar": metavar}
+    kind = option.kind
+    name = option.metavar or kind.metavar
+    names = tuple(name.split()) if name and isinstance(kind.nargs, int) else name
+    return {"type": argument(kind), "nargs": kind.nargs, "metavar": names}
 
 
 def argument(kind: Kind) -> Callable[[str], Any]:
@@ -142,7 +141,7 @@ def import_files(paths: str) -> None:
     for path in filter(None, map(str.strip, paths.split(","))):
         # A name of its own, so that no file can take the place of another module.
         spec = importlib.util.spec_from_file_location(f"mnist_import_{Path(path).stem}", path)
-        if spec is None or not Path(path).is_file():
+        if spec is None or spec.loader is None or not Path(path).is_file():
             raise UserError(f"MNIST_IMPORT: {path} is no .py file that is there")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
@@ -155,9 +154,9 @@ def import_files(paths: str) -> None:
             ) from error
 
 
-def main(parser: Parser, run: Callable[[dict], None]) -> None:
+def main(parser: Parser, run: Callable[[dict[str, Any]], None]) -> None:
     """Parse the command line, run, and turn whatever goes wrong into a line and an exit code."""
-    arguments = vars(parser.parse_args())
+    arguments = parser.parse(sys.argv[1:])
     try:
         import_files(os.environ.get("MNIST_IMPORT", ""))
         run(arguments)

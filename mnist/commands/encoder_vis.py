@@ -182,11 +182,11 @@ def project(
 
         pca = PCA(2, random_state=flags.seed)
         points = pca.fit_transform(inputs)
-        names = [
+        first, second = (
             f"principal component {i + 1} of {what} ({share:.0%} of the variance)"
             for i, share in enumerate(pca.explained_variance_ratio_)
-        ]
-        return points, tuple(names)
+        )
+        return points, (first, second)
     from sklearn.manifold import TSNE
 
     perplexity = min(30, (len(inputs) - 1) / 3)

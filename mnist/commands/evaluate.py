@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mnist import files
 from mnist.commands.classifiers import open_classifier
 from mnist.commands.flags import EvaluateFlags
-from mnist.commands.tools import common_dataset, open_run, write
+from mnist.commands.tools import common_dataset, open_run_in, write
 from mnist.errors import UserError, warn
 from mnist.evaluation.inception import InceptionDistance
 from mnist.evaluation.measure import Subject, measure, steps_to_measure
@@ -112,7 +112,7 @@ def open_to_evaluate(flags: EvaluateFlags, directory: Path) -> Run:
     Raises:
         UserError: there is none, or nothing can.
     """
-    run = open_run(flags, directory=directory)
+    run = open_run_in(directory, flags)
     if run.epoch == 0:
         raise UserError(f"{directory} has not been trained for an epoch yet")
     if not os.access(directory, os.W_OK):
@@ -143,7 +143,7 @@ def open_inception() -> InceptionDistance | None:
         return None
 
 
-def about(directory: Path, run: Run, judge: Run, seed: int) -> dict[str, str | float | bool | None]:
+def about(directory: Path, run: Run, judge: Run, seed: int) -> dict[str, Any]:
     """What an evaluation is of, and by what."""
     training, model = run.config["training"], run.config["model"]
     return {

@@ -93,7 +93,7 @@ class Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolFlags(Flags):
-    """What all tools on a trained run share.
+    """What all tools on trained runs share.
 
     Args:
         feature_size (N): dimensions of the style, which name the run directory: mnistN.ckpt.
@@ -104,10 +104,17 @@ class ToolFlags(Flags):
     """
 
     feature_size: Count = 4
-    ckpt_dir: str | None = None
+    ckpt_dir: str | Texts | None = None  # one, or several: the tool's own flags say which
     data_dir: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: Whole = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags(ToolFlags):
+    """What the tools on a single run share."""
+
+    ckpt_dir: str | None = None
 
     @property
     def directory(self) -> Path:
@@ -116,7 +123,7 @@ class ToolFlags(Flags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderVisFlags(ToolFlags):
+class EncoderVisFlags(RunFlags):
     """Flags of encoder-vis.py.
 
     Args:
@@ -143,7 +150,7 @@ class EncoderVisFlags(ToolFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateAllFlags(ToolFlags):
+class GenerateAllFlags(RunFlags):
     """Flags of generate-all.py.
 
     Args:
@@ -173,7 +180,7 @@ class GenerateAllFlags(ToolFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuideFlags(ToolFlags):
+class GuideFlags(RunFlags):
     """Flags of guide.py.
 
     Args:
@@ -228,7 +235,7 @@ class GuideFlags(ToolFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeodesicFlags(ToolFlags):
+class GeodesicFlags(RunFlags):
     """Flags of geodesic.py.
 
     Args:

@@ -80,7 +80,7 @@ def write_all(flags: GenerateAllFlags, output: Path | None, probe: Probe | None)
     classes = chosen_classes(run, flags.digits)
     rows = choose(run, flags)
     generated = run.generate(rows.styles, sharpness=flags.sharpness, classes=classes)
-    if kind_of(output) in PICTURES:
+    if output is None or kind_of(output) in PICTURES:
         content = draw(run, rows, generated, kind_of(output))
         window = partial(open_window, content)
         show(flags.directory, "generate-all", output, probe, lambda _: content, window)
@@ -138,7 +138,7 @@ def choose(run: Run, flags: GenerateAllFlags) -> Rows:
         style = as_style(run, flags.style, "--style")
         warn_if_far(run, style, "--style")
         return Rows(style, f"{written} in this style")
-    if flags.from_image is not None:
+    if flags.from_image is not None and flags.digit is not None:  # they go together
         image, label = own_image(run, flags.from_image, flags.digit)
         return like(run, image, label, Path(flags.from_image), written)
     if flags.from_test is not None:
@@ -147,8 +147,8 @@ def choose(run: Run, flags: GenerateAllFlags) -> Rows:
         return like(run, batch.images, int(batch.labels), what, written)
     if flags.blend:
         start, end, steps = (text.strip() for text in flags.blend)
-        ends = (end_of(run, text, flags.data_dir)[0] for text in (start, end))
-        return Rows(maps.blend(*ends, int(steps)), f"from {start} to {end}")
+        first, last = (end_of(run, text, flags.data_dir)[0] for text in (start, end))
+        return Rows(maps.blend(first, last, int(steps)), f"from {start} to {end}")
     run.require("generate")
     generator = torch.Generator().manual_seed(flags.seed)
     title = f"{written} in styles drawn from the prior, seed {flags.seed}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mnist.commands.tools import (
     class_of,
     common_dataset,
     open_run,
+    open_run_in,
     test_images,
     write,
 )
@@ -45,7 +47,7 @@ def geodesic(flags: GeodesicFlags) -> None:
     output = check_output(flags.output, SUFFIXES)
     refuse_contradictions(flags)
     if flags.compare:
-        compare(flags, output or Path("geodesic-compare.png"))
+        compare(flags.compare, flags, output or Path("geodesic-compare.png"))
         return
     run = open_run(flags, "generate")
     if flags.monte_carlo:
@@ -254,15 +256,13 @@ def fastest(decode: Decode, points: Tensor) -> Tensor:
     return along.where((along * points).sum(1, keepdim=True) < 0, -along)
 
 
-def compare(flags: GeodesicFlags, output: Path) -> None:
+def compare(directories: Sequence[str], flags: GeodesicFlags, output: Path) -> None:
     """The same pairs of test images in two runs, each encoded by its own encoder.
 
     Raises:
         UserError: the runs are of different data sets.
     """
-    runs = {
-        name: open_run(flags, "encode", "generate", directory=Path(name)) for name in flags.compare
-    }
+    runs = {name: open_run_in(Path(name), flags, "encode", "generate") for name in directories}
     if len(runs) < 2:
         raise UserError("--compare names one run twice")
     test = common_dataset([*runs.values()], flags.data_dir).test
@@ -282,8 +282,8 @@ def compare(flags: GeodesicFlags, output: Path) -> None:
     for name, run in runs.items():
         decode = decoder_of(run, label if run.conditional else None, features)
         batches = (test.batch(numbers) for numbers in pairs.values())
-        ends = (run.encode(batch.images, batch.labels).cpu() for batch in batches)
-        found[name] = geodesics(decode, *ends, flags.solver)
+        starts, ends = (run.encode(batch.images, batch.labels).cpu() for batch in batches)
+        found[name] = geodesics(decode, starts, ends, flags.solver)
     report(found, pairs, output)
 
 

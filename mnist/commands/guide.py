@@ -87,7 +87,8 @@ def ask(flags: GuideFlags, output: Path | None, probe: Probe | None) -> None:
     if not output:
         output = flags.directory / ("survey.png" if flags.survey else "guide.gif")
 
-    guiding, second = open_classifiers(flags, run)
+    classifiers = open_classifiers(flags, run)
+    guiding = classifiers["classifier"]
     generator = torch.Generator().manual_seed(flags.seed)
     walk = partial(
         descend_or_say,
@@ -105,13 +106,13 @@ def ask(flags: GuideFlags, output: Path | None, probe: Probe | None) -> None:
         stay_likely=flags.stay_likely,
     )
     begin, count = partial(draw_starts, space, start, generator), flags.number_of_starts
-    if flags.survey:
-        survey(run, space, walk, begin, count, second, data, output)
+    if label is None:  # as it is for a survey alone
+        survey(run, space, walk, begin, count, classifiers["independent"], data, output)
     else:
         with tqdm(desc="descending", total=count, unit=" starts", leave=False, disable=None) as bar:
             labels = torch.full((count,), label)
             found = walk(begin(count), labels, tell=partial(advance, bar))
-        seen = styles_behind(run, data)
+        second, seen = classifiers.get("independent"), styles_behind(run, data)
         scene = Scene(run, space, guiding, second, seen, dims, label, flags.directory)
         tell_and_show(scene, found, output, probe)
 
@@ -159,25 +160,27 @@ def styles_behind(run: Run, data: Dataset) -> Styles:
     return run.styles_of(data.test, balanced_sample(data.test.labels, count, seed=0))
 
 
-def open_classifiers(flags: GuideFlags, run: Run) -> tuple[Run, Run | None]:
-    """The classifier that guides, and the second opinion.
+def open_classifiers(flags: GuideFlags, run: Run) -> dict[str, Run]:
+    """The classifier that guides, and the second opinion, by their flags.
 
-    Without a survey that is asked only where it is named, or where the usual one is trained.
+    Without a survey that is there only where it is named, or where the usual one is trained.
 
     Raises:
         UserError: one of them is not there, or of another kind.
     """
     usual = usual_place(run, SECOND_OPINION_DIR)
     wanted = flags.survey or "independent" in flags.given or is_trained(usual)
-    how = {"classifier": {}, "independent": {"options": INDEPENDENT, "outliers": True}}
-    how["independent"]["epochs"] = INDEPENDENT_EPOCHS.get(run.config["training"]["dataset"])
+    epochs = INDEPENDENT_EPOCHS.get(run.config["training"]["dataset"])
+    how: dict[str, dict[str, Any]] = {
+        "classifier": {},
+        "independent": {"options": INDEPENDENT, "outliers": True, "epochs": epochs},
+    }
     # One that was named first: if it is not there, that is better said before another is trained.
-    found = {
+    return {
         flag: open_classifier(flags, flag, run, **how[flag])
         for flag in sorted(how, key=lambda flag: flag not in flags.given)
         if flag == "classifier" or wanted
     }
-    return found["classifier"], found.get("independent")
 
 
 def open_space(run: Run, flags: GuideFlags) -> Space:
@@ -341,13 +344,13 @@ def table(space: Space, found: Descent, order: list[int]) -> pd.DataFrame:
     """A row per step of each start, the best start first."""
     parts = []
     for k in order:
-        steps = found.steps[k].item() + 1
+        steps = int(found.steps[k]) + 1
         way = found.path[:steps, k]
         columns = {"start": k, "step": range(steps), "loss": found.losses[:steps, k].numpy()}
         columns |= numbered("p", found.log_probs[:steps, k].exp())
         columns |= numbered("style_", space.style(way))
-        if space.classes:
-            columns |= numbered("code_", space.code(way))
+        if (code := space.code(way)) is not None:
+            columns |= numbered("code_", code)
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts)
 

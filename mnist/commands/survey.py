@@ -106,8 +106,10 @@ def survey(
     numbers, arrays = output.with_suffix(".csv"), output.with_suffix(".npz")
     write(numbers, pd.DataFrame(rows).to_csv(index=False).encode())
     buffer = io.BytesIO()
-    kept = ("images", "labels", "converged", "probability")
-    np.savez_compressed(buffer, **{k: np.concatenate([each[k] for each in ends]) for k in kept})
+    names = ("images", "labels", "converged", "probability")
+    # Any, since each might be the keyword of savez_compressed that is no array.
+    kept: dict[str, Any] = {name: np.concatenate([each[name] for each in ends]) for name in names}
+    np.savez_compressed(buffer, **kept)
     write(arrays, buffer.getvalue())
     print(f"\nwritten: {output}, {numbers} and {arrays}")
 

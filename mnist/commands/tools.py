@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from mnist import files
-from mnist.commands.flags import ToolFlags
+from mnist.commands.flags import RunFlags, ToolFlags
 from mnist.data import Batch, Dataset, load_same_dataset, more_data_than
 from mnist.errors import UserError, warn
 from mnist.figures.display import Probe
@@ -21,25 +22,28 @@ from mnist.training.session import Session
 FAR = 5.0  # standard deviations, beyond which no style of the prior's lies
 
 
-def open_run(flags: ToolFlags, *able: str, directory: Path | None = None) -> Run:
+def open_run(flags: RunFlags, *able: str) -> Run:
     """The run that the flags name, which is able to do what is needed.
 
     Args:
         flags: of the tool.
         able: "encode", "decode", "generate" or "classify".
-        directory: of the run, for a tool that takes several.
 
     Raises:
         UserError: there is none, or it cannot; or `--feature-size` says otherwise than it.
     """
-    named = directory or flags.ckpt_dir
-    directory = directory or flags.directory
-    wanted = flags.feature_size if "feature_size" in flags.given else None
-    if wanted and not named and not Session(directory).folders():
+    sized = "feature_size" in flags.given
+    if sized and not flags.ckpt_dir and not Session(flags.directory).folders():
         raise UserError(
-            f"no trained run in {directory}: train one first, as with ./mnist-aae.py "
-            f"--feature-size {wanted}"
+            f"no trained run in {flags.directory}: train one first, as with ./mnist-aae.py "
+            f"--feature-size {flags.feature_size}"
         )
+    return open_run_in(flags.directory, flags, *able)
+
+
+def open_run_in(directory: Path, flags: ToolFlags, *able: str) -> Run:
+    """As `open_run`, but one of several: the run in a directory."""
+    wanted = flags.feature_size if "feature_size" in flags.given else None
     run = open_directory(directory, choose_device(flags.device))
     for what in able:
         run.require(what)
@@ -66,6 +70,10 @@ def open_directory(directory: Path, device: str | torch.device = "cpu") -> Run:
     return run
 
 
+@overload
+def class_of(run: Run, text: str, flag: str = ...) -> int: ...
+@overload
+def class_of(run: Run, text: None, flag: str = ...) -> None: ...
 def class_of(run: Run, text: str | None, flag: str = "--digit") -> int | None:
     """The class that a flag names, by name or index; None where it was not given.
 
