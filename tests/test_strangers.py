@@ -17,6 +17,7 @@ import mnist
 from mnist.data import DATASETS, Dataset
 from mnist.errors import Diverged, Interrupted, UserError
 from mnist.methods import METHODS
+from mnist.training.plan import hold_out
 from mnist.training.session import Session
 
 TOYS = {each.name: each for each in (ToyWGAN, ToyVAE, ToySemi)}
@@ -220,6 +221,18 @@ def test_early_stopping_goes_by_a_headline_that_is_to_be_large(tmp_path):
     with pytest.raises(UserError, match="--patience goes by a method's headline, and toy-wgan has"):
         train(tmp_path / "wgan", "toy-letters", "toy-wgan", patience=2)
     assert not (tmp_path / "wgan").exists()
+
+
+def test_what_is_held_out_is_in_the_configuration(tmp_path):
+    run = train(tmp_path / "vae", "toy-letters", "toy-vae", epochs=1, patience=2)
+    training, letters = run.config["training"], toy_letters()
+    assert training["hold_out"] == len(letters.train) // 12
+    for config, expected in (
+        (training, letters.hold_out(training["hold_out"])),
+        ({"patience": 2}, letters.hold_out_every_twelfth()),  # of version 0.5.0
+        ({"patience": None}, letters),
+    ):
+        assert torch.equal(hold_out(letters, config).train.images, expected.train.images)
 
 
 def test_a_headline_that_validation_does_not_give_is_no_measure(tmp_path, monkeypatch):

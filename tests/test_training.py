@@ -284,5 +284,24 @@ def test_a_bar_that_cannot_be_drawn_costs_nothing(monkeypatch):
     report.close()
 
 
+@pytest.mark.parametrize("end", [None, Diverged, Interrupted])
+def test_the_bar_goes_however_training_ends(tmp_path, tiny, monkeypatch, end):
+    monkeypatch.setattr(log.sys.stderr, "isatty", lambda: True)
+    method, session = start(tmp_path, "sae")
+    step, report, shown = method.step, Report(), []
+
+    def look(*arguments):
+        shown.append(not report.bar.disable)
+        if end is Interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*arguments) | ({"mse": torch.tensor(torch.nan)} if end is Diverged else {})
+
+    method.step = look
+    with pytest.raises(end) if end else contextlib.nullcontext():
+        go(method, tiny, session, Progress(), epochs=1, report=report)
+    assert all(shown)
+    assert report.bar.disable  # as tqdm has it of one that was closed
+
+
 def test_clock():
     assert [clock(s) for s in (0, 59.6, 605, 3700)] == ["0:00", "1:00", "10:05", "1:01:40"]
