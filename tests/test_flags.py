@@ -36,13 +36,14 @@ def test_what_was_given_is_known_even_where_it_is_the_default():
 
 def test_defaults_that_depend_are_those_in_the_help():
     helps = {name: option.help for name, option in options_of(GuideFlags, KINDS).items()}
-    adam, sgd = (GuideFlags(optimizer=name).learning_rate for name in ("adam", "sgd"))
-    assert f"(default: {adam} for adam, {sgd} for sgd)" in helps["lr"]
+    adam, sgd = (GuideFlags(optimizer=name).learning_rate(True) for name in ("adam", "sgd"))
+    other = GuideFlags().learning_rate(False)
+    assert f"(default: {adam} for adam, {other} without labels; {sgd} for sgd)" in helps["lr"]
     digit, survey = (GuideFlags(survey=asked).number_of_starts for asked in (False, True))
     assert f"(default: {digit} for a digit, {survey} for a survey)" in helps["starts"]
     pairs = options_of(GeodesicFlags, KINDS)["monte_carlo"].help
     assert f"(default: {GeodesicFlags().number_of_pairs} for --compare)" in pairs
-    assert GuideFlags(lr=0.7, starts=3).learning_rate == 0.7
+    assert GuideFlags(lr=0.7, starts=3).learning_rate(False) == 0.7
     assert GuideFlags(lr=0.7, starts=3).number_of_starts == 3
 
 

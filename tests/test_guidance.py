@@ -46,7 +46,7 @@ def test_a_step_goes_down_the_gradient():
     starts = torch.randn(4, 13, generator=generator, dtype=torch.float64)
     found = descend(
         *(starts, torch.full((4,), 7), decode, log_probs),
-        **{"steps": 1, "lr": 1e-3, "optimizer": "sgd", "log_prior": gaussian, "stay_likely": 0.3},
+        **{"steps": 1, "lr": 1e-3, "optimizer": "sgd", "penalty": lambda x: -0.3 * gaussian(x)},
     )
     moved = (found.path[0] - found.path[1]) / 1e-3
     differences = torch.empty_like(starts)
@@ -69,7 +69,7 @@ def test_two_classes_have_a_known_optimum(optimizer, lr, monkeypatch):
         *(3 * torch.randn(20, 2, dtype=torch.float64), torch.zeros(20, dtype=torch.int64)),
         *(identity, two_classes),
         **{"steps": 500, "lr": lr, "optimizer": optimizer, "stop_at": NEVER},
-        **{"log_prior": gaussian, "stay_likely": weight},
+        penalty=lambda points: -weight * gaussian(points),
     )
     assert not found.converged.any()
     optimum = t * torch.tensor([1.0, 2.0], dtype=torch.float64)

@@ -1,6 +1,8 @@
 """Which way the arrows point: a room uses those before it in this list, and none after it."""
 
 import ast
+import re
+import sys
 
 import pytest
 from conftest import ROOT
@@ -27,9 +29,14 @@ def imported(path):
     return packages, ours
 
 
+def files_of(*rooms):
+    return sorted(path for room in rooms for path in (PACKAGE / room).glob("*.py"))
+
+
 def files(*rooms):
-    paths = sorted(path for room in rooms for path in (PACKAGE / room).glob("*.py"))
-    return pytest.mark.parametrize("path", paths, ids=lambda p: f"{p.parent.name}/{p.stem}")
+    return pytest.mark.parametrize(
+        "path", files_of(*rooms), ids=lambda p: f"{p.parent.name}/{p.stem}"
+    )
 
 
 def test_each_folder_is_a_room():
@@ -57,7 +64,7 @@ def test_a_method_needs_torch_alone(path):
 @files("latent")
 def test_latent_tools_know_nothing_of_runs(path):
     packages, ours = imported(path)
-    assert {module.split(".")[0] for module in ours} <= {"latent"}
+    assert {module.split(".")[0] for module in ours} <= {"latent", "networks"}
     standard = {"__future__", "collections", "dataclasses", "math", "typing", "warnings"}
     assert packages <= TORCH | standard | {"mnist"}
 
@@ -65,6 +72,22 @@ def test_latent_tools_know_nothing_of_runs(path):
 def test_one_module_imports_matplotlib():
     users = [p.stem for p in PACKAGE.rglob("*.py") if "matplotlib" in imported(p)[0]]
     assert users == ["plotting"]
+
+
+def test_windows_alone_need_vis_requirements():
+    """Whatever else the package imports is in requirements.txt, and in no other list as well."""
+    lists = ("requirements.txt", "vis-requirements.txt")
+    always, vis = (
+        {re.match(r"[\w-]+", line)[0].lower() for line in (ROOT / name).read_text().splitlines()}
+        for name in lists
+    )
+    assert vis == {"pyqt5"}
+    used = {p: imported(p)[0] - set(sys.stdlib_module_names) - {"mnist"} for p in files_of(*ROOMS)}
+    distributions = {"pil": "pillow", "sklearn": "scikit-learn"}
+    optional = {"torchmetrics"}  # evaluate.py --inception says how to install it
+    for path, packages in used.items():
+        needed = {distributions.get(each, each) for each in map(str.lower, packages)}
+        assert needed <= always | optional | (vis if path.stem in ("window", "display") else set())
 
 
 def test_the_loop_names_no_method():

@@ -17,7 +17,7 @@ from mnist.networks.layers import class_code, mlp
 from mnist.networks.player import BETAS, Player
 from mnist.networks.prior import Gaussian
 from mnist.networks.random import child_seed, generator, seeded
-from mnist.networks.sharpness import fit_sharpness, grey_level, sharpen
+from mnist.networks.sharpness import edge_width, fit_sharpness, grey_level, sharpen
 
 
 def test_class_code():
@@ -289,3 +289,16 @@ def test_a_style_without_a_label_may_be_of_any_class():
     found = discriminator(style, torch.tensor([0, -1, 2, -1]))
     assert torch.equal(found[[0, 2], 0], every[[0, 2], [0, 2]])
     torch.testing.assert_close(found[[1, 3], 0], every[[1, 3]].mean(1))
+
+
+@pytest.mark.parametrize("side", [-1, -2])
+def test_the_width_of_an_edge(side):
+    """In w equal steps from 0 to 1 it is w - 1/w, however many edges there are; 0 without any."""
+    widths = torch.tensor([1, 2, 3, 5, 8])
+    ramps = [(torch.arange(10) / w).clamp(max=1) for w in widths.tolist()]
+    images = torch.stack([ramp.expand(1, 10, 10) for ramp in ramps])
+    images = images if side == -1 else images.mT
+    torch.testing.assert_close(edge_width(images), widths - 1 / widths)
+    both = torch.cat([images, images.flip(side)], side)
+    torch.testing.assert_close(edge_width(both), widths - 1 / widths)
+    assert not edge_width(torch.zeros(3, 1, 4, 5)).any()

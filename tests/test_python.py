@@ -1,14 +1,19 @@
 """A trained run from Python: the shapes and ranges it promises, and errors that say what it got."""
 
+import base64
 import inspect
+import io
 import re
 import subprocess
 import sys
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, SMALL, TRAINING, assert_refused, environment, save_run
+from PIL import Image
 
 import mnist
 from mnist import data
@@ -202,3 +207,29 @@ def test_public_functions_are_documented_and_typed():
             named = [p for p in signature.parameters.values() if p.name != "self"]
             assert all(p.annotation is not p.empty for p in named), name
             assert name == "__init__" or signature.return_annotation is not signature.empty, name
+
+
+def test_a_notebook_trains_and_shows_a_picture(tmp_path):
+    """One cell: progress by callback, nothing printed, and a figure of the run as its output."""
+    cell = """
+import matplotlib.pyplot as plt
+import mnist
+
+rows = []
+run = mnist.train(
+    "aae", dataset="mnist-5k", feature_size=2, epochs=2, hidden=[16], discriminator_hidden=[16],
+    ckpt_dir="notebook.ckpt", progress=rows.append,
+)
+assert [row["epoch"] for row in rows] == [1, 2]
+plt.imshow(run.generate(count=3).images.reshape(3, 10, 28, 28).swapaxes(1, 2).reshape(84, 280))
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    client = nbclient.NotebookClient(notebook, timeout=100)
+    client.execute(cwd=str(tmp_path), env=environment())
+    outputs = notebook.cells[0].outputs
+    assert not [each.text for each in outputs if each.output_type == "stream"]
+    (picture,) = (each.data["image/png"] for each in outputs if "image/png" in each.get("data", {}))
+    shown = Image.open(io.BytesIO(base64.b64decode(picture)))
+    assert min(shown.size) > 100
+    assert len(np.unique(np.asarray(shown.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+    assert (tmp_path / "notebook.ckpt" / "metrics.csv").exists()

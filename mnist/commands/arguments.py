@@ -182,7 +182,7 @@ def complain(program: str, error: UserError | OSError | ModuleNotFoundError) -> 
         return 141
     message = str(error)
     if isinstance(error, ModuleNotFoundError):
-        part = "vis-" if (error.name or "").split(".")[0] in ("matplotlib", "PyQt5") else ""
+        part = "vis-" if (error.name or "").split(".")[0] == "PyQt5" else ""
         message = (
             f"{message}: run `pip install -r {part}requirements.txt` in the environment that "
             "`make train` made, entered with `source .venv/bin/activate`"

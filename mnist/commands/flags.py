@@ -195,11 +195,11 @@ class GuideFlags(RunFlags):
         start_image (INDEX): start from this test image.
         starts (K): random starts, shown best first (default: 1 for a digit, 1000 for a survey).
         steps (S): of descent, at most.
-        lr (LR): learning rate (default: 0.4 for adam, 0.1 for sgd).
+        lr (LR): learning rate (default: 0.6 for adam, 0.4 without labels; 0.1 for sgd).
         optimizer: how to descend.
         stop_at (P): probability that will do, looked at when a round of 20 steps ends.
-        stay_likely (W): weight of the style's log-density, which keeps it where the decoder was
-            trained.
+        stay_likely (W): weight of what the style's log-density lacks of a likely one's, where the
+            decoder draws well; 0 lets it end in any style.
         dims: the two dimensions to draw, as 0,3.
         survey: all ten digits from many starts: a table, a picture.
         independent (DIR): a second opinion, of mnist-classifier.py --outliers; a survey trains the
@@ -218,7 +218,7 @@ class GuideFlags(RunFlags):
     lr: Positive | None = None
     optimizer: Literal["adam", "sgd"] = "adam"
     stop_at: Chance = 0.99
-    stay_likely: Weight = 0.3
+    stay_likely: Weight = 4.0
     dims: WholeNumbers | None = None
     survey: bool = False
     independent: str = SECOND_OPINION_DIR
@@ -228,10 +228,9 @@ class GuideFlags(RunFlags):
         """As many as were asked for, or are usual."""
         return self.starts or (1000 if self.survey else 1)
 
-    @property
-    def learning_rate(self) -> float:
-        """The one asked for, or one at which the descent simply works."""
-        return self.lr or {"adam": 0.4, "sgd": 0.1}[self.optimizer]
+    def learning_rate(self, conditional: bool) -> float:
+        """The one asked for, or one at which the descent in such a run simply works."""
+        return self.lr or {"adam": 0.6 if conditional else 0.4, "sgd": 0.1}[self.optimizer]
 
 
 @dataclass(frozen=True, kw_only=True)

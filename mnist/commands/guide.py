@@ -32,7 +32,7 @@ from mnist.figures.display import Probe
 from mnist.figures.images import to_arrays
 from mnist.latent import maps
 from mnist.latent.guidance import ROUND, Descent, descend
-from mnist.latent.space import Space
+from mnist.latent.space import CERTAIN, Space
 from mnist.networks.prior import Density
 from mnist.training.run import Run, Styles, balanced_sample
 
@@ -40,7 +40,7 @@ SUFFIXES = (".gif", ".mp4", ".png")
 # The second opinion: another network, of another seed, that knows what is no digit.
 INDEPENDENT = {"outliers": True, "blocks": 1, "seed": 1}
 INDEPENDENT_EPOCHS = {"mnist": 12}  # by data set; by default the method's own
-NEARLY, CERTAIN = 4.0, 30.0  # logits of a class that the decoder is given
+NEARLY = 4.0  # logit of the class that the decoder is given at a start
 MOST_STARTS = 10_000  # which take some 3 GB
 SEEN = 1000  # test images in the plane
 MOST_FRAMES = 100
@@ -94,16 +94,15 @@ def ask(flags: GuideFlags, output: Path | None, probe: Probe | None) -> None:
         descend_or_say,
         decode=space.decode,
         log_probs=lambda images: guiding.classifier(images).cpu(),
-        log_prior=space.log_prior,
+        penalty=lambda points: flags.stay_likely * space.shortfall(points),
         anneal=space.anneal,
         may_rest=space.may_rest,
         moves=space.moves,
         generator=generator,
         steps=flags.steps,
-        lr=flags.learning_rate,
+        lr=flags.learning_rate(run.conditional),
         optimizer=flags.optimizer,
         stop_at=flags.stop_at,
-        stay_likely=flags.stay_likely,
     )
     begin, count = partial(draw_starts, space, start, generator), flags.number_of_starts
     if label is None:  # as it is for a survey alone

@@ -45,8 +45,7 @@ def descend(
     lr: float,
     optimizer: str = "adam",
     stop_at: float = 0.99,
-    log_prior: Callable[[Tensor], Tensor] | None = None,
-    stay_likely: float = 0.0,
+    penalty: Callable[[Tensor], Tensor] = lambda points: points.new_zeros(()),
     anneal: Callable[[Tensor, float], Tensor] = lambda points, share: points,
     may_rest: Callable[[Tensor], Tensor] | None = None,
     moves: Tensor | None = None,
@@ -57,17 +56,17 @@ def descend(
 
     Each point x by itself descends
 
-        -log p(digit | decode(x)) - stay_likely · log p(x)
+        -log p(digit | decode(x)) + penalty(x)
 
-    as Nguyen et al. 2016 (arXiv 1605.09304, eq. 2) do through a generator; the second term keeps x
-    where the decoder was trained. The way there has dead ends, such as a 9 that is as much of a 4
-    as it can be. So the descent goes in rounds of `ROUND` steps, from the full learning rate to
-    none (warm restarts, Loshchilov & Hutter 2016, arXiv 1608.03983). A point that reached the
-    probability in a round comes to rest where it was highest, not where it was first high enough,
-    for that is often a blur; and nowhere that `may_rest` forbids, for a classifier is also sure of
-    much that is no digit. Any other is shaken (basin hopping, Wales & Doye 1997), in such a way
-    that points drawn from N(0, I) stay so distributed (Cotter et al. 2013, arXiv 1202.0709,
-    eq. 1.1), and begins another round.
+    as Nguyen et al. 2016 (arXiv 1605.09304, eq. 2) do through a generator; the second term, theirs
+    being -log p(x), keeps x where the decoder was trained. The way there has dead ends, such as a 9
+    that is as much of a 4 as it can be. So the descent goes in rounds of `ROUND` steps, from the
+    full learning rate to none (warm restarts, Loshchilov & Hutter 2016, arXiv 1608.03983). A point
+    that reached the probability in a round comes to rest where it was highest, not where it was
+    first high enough, for that is often a blur; and nowhere that `may_rest` forbids, for a
+    classifier is also sure of much that is no digit. Any other is shaken (basin hopping, Wales &
+    Doye 1997), in such a way that points drawn from N(0, I) stay so distributed (Cotter et al.
+    2013, arXiv 1202.0709, eq. 1.1), and begins another round.
 
     Networks are not changed, and need no gradients of their own.
 
@@ -80,11 +79,10 @@ def descend(
         lr: learning rate at the start of a round.
         optimizer: "adam" (Kingma & Ba 2014, arXiv 1412.6980) or "sgd", steepest descent.
         stop_at: probability of the digit, in (0, 1), that will do.
-        log_prior: points [B, D] -> log-densities [B], if `stay_likely` is not zero.
-        stay_likely: weight of those, 0 or more.
+        penalty: points [B, D] -> nats [B].
         anneal: points [B, D] and the share of a round that has passed -> the points that are
             decoded instead; those of the path. It begins anew with each round.
-        may_rest: such points [..., D] -> bool [...], where one may come to rest; without it
+        may_rest: such points [B, D] -> bool [B], where one may come to rest; without it
             everywhere.
         moves: which of the D numbers do, bool [D]; without it all.
         generator: of the shaking.
@@ -105,10 +103,7 @@ def descend(
 
         def objective(points: Tensor, wanted: Tensor = wanted) -> tuple[Tensor, Tensor]:
             seen = log_probs(decode(points))
-            loss = -seen.gather(1, wanted)[:, 0]
-            if log_prior and stay_likely:
-                loss = loss - stay_likely * log_prior(points)
-            return seen, loss
+            return seen, penalty(points) - seen.gather(1, wanted)[:, 0]
 
         # The shaking is a step too, the one to the next round.
         length = ROUND - 1 if first + ROUND < steps else steps - first
@@ -119,9 +114,11 @@ def descend(
             raise ValueError(f"the loss became NaN or infinite at step {first + bad[0][0]}")
 
         chances = trace.log_probs.gather(2, wanted.expand(length + 1, -1, 1))[..., 0]
+        fit = chances >= math.log(stop_at)
         if may_rest:
-            chances = chances.masked_fill(~may_rest(trace.points), -math.inf)
-        arrived = chances.amax(0) >= math.log(stop_at)
+            fit[fit.clone()] = may_rest(trace.points[fit])
+        chances = chances.masked_fill(~fit, -math.inf)
+        arrived = fit.any(0)
         rest = torch.where(arrived, chances.argmax(0), length)
         arrived_at[under_way[arrived]] = first + rest[arrived]
         rounds.append(everyone(trace.resting(rest), under_way, rounds))

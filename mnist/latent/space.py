@@ -8,12 +8,20 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-HARDEST = 8.0  # what multiplies the class code's logits at a round's end, 1 being at its start
+from mnist.networks.sharpness import edge_width
+
+HARDEST = 20.0  # what multiplies the class code's logits at a round's end, 1 being at its start
 PURE = 0.9  # the largest share of a class code at which a point may rest
 # ... and the share of the prior's styles, the likeliest, in which it may. Without labels a class is
 # a place, and some lie far out; with them each style has every class, and the middle draws best.
 LIKELY = {"conditional": 0.5, "unconditional": 0.99}
+MARGIN = 0.1  # nats by which a style is to be likelier than it must be
+# ... and the share of decodings, those with the sharpest edges, among which its image is. What the
+# decoder cannot draw it blurs. Without labels these are of all classes, some of them less sharp.
+SHARP = {"conditional": 0.5, "unconditional": 0.75}
+CERTAIN = 30.0  # logit of a class that is all there is of a code
 DRAWN = 10_000  # styles, to know how likely they are
+DECODED = 1000  # of them as each class, to know how wide the edges of those images are
 
 
 class Prior(Protocol):
@@ -58,8 +66,13 @@ class Space:
         # A code that is given stays as it is.
         self.hardens = torch.tensor([False] * self.size + code)
         drawn = prior.sample(DRAWN, torch.Generator().manual_seed(0))
-        share = LIKELY["conditional" if classes else "unconditional"]
-        self.least = prior.log_prob(drawn).quantile(1 - share)
+        kind = "conditional" if classes else "unconditional"
+        self.least = prior.log_prob(drawn).quantile(1 - LIKELY[kind])
+        some = drawn[:DECODED] / prior.std
+        codes = torch.eye(classes) * CERTAIN if classes else torch.empty(1, 0)
+        each = [torch.cat([some, code.expand(len(some), -1)], 1) for code in codes]
+        widths = torch.stack([self.edge_width(points) for points in each])
+        self.widest = widths.quantile(SHARP[kind], dim=1)  # of each class
         self.anywhere = anywhere or not any(style)
 
     def style(self, points: Tensor) -> Tensor:
@@ -82,15 +95,31 @@ class Space:
     def may_rest(self, points: Tensor) -> Tensor:
         """Whether the decoder draws well where points are: [..., D] -> bool [...].
 
-        There the style is likely, and the code that of a single class.
+        There the style is likely, the code that of a single class, and the image as sharp as others
+        of that class. A style that is given may be any.
         """
-        likely = (self.log_prior(points) >= self.least.to(points.device)) | self.anywhere
         code = self.code(points)
-        return likely if code is None else likely & (code.amax(-1) >= PURE)
+        pure = torch.ones_like(points[..., 0]) if code is None else code.amax(-1)
+        rests = ((self.shortfall(points) < MARGIN) | self.anywhere) & (pure >= PURE)
+        if not self.anywhere:
+            widest = self.widest.to(points.device)
+            limit = widest if code is None else widest[code[rests].argmax(-1)]
+            rests = rests.masked_scatter(rests, self.edge_width(points[rests]) <= limit)
+        return rests
+
+    def shortfall(self, points: Tensor) -> Tensor:
+        """By how many nats styles are less likely than they are to be: [..., D] -> [...]."""
+        return (self.least.to(points.device) + MARGIN - self.log_prior(points)).clamp(min=0)
 
     def decode(self, points: Tensor) -> Tensor:
         """[B, D] -> images [B, C, H, W] in [0, 1]."""
         return self.decoder(self.style(points), self.code(points))
+
+    @torch.no_grad()
+    def edge_width(self, points: Tensor) -> Tensor:
+        """How wide the edges are, in pixels, of what is decoded from points: [B, D] -> [B]."""
+        parts = [edge_width(self.decode(some)) for some in points.split(DECODED)]
+        return torch.cat(parts).to(points.device)
 
     def log_prior(self, points: Tensor) -> Tensor:
         """Log-density of the style under the prior: [..., D] -> [...]."""
