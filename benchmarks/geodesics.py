@@ -194,7 +194,8 @@ def shortenings(run: Run, pairs: int) -> tuple[Tensor, Tensor]:
         there = torch.nonzero(test.labels == digit)[:, 0]
         chosen = there[torch.randperm(len(there), generator=generator)[: 2 * pairs]]
         decode = decoder_of(run, digit, None)
-        ends = run.prior.sample(2 * pairs, generator), run.encode(*test.batch(chosen))
+        batch = test.batch(chosen)
+        ends = run.prior.sample(2 * pairs, generator), run.encode(batch.images, batch.labels)
         for each, both in zip(found, ends, strict=True):
             ways = geodesics.connect(decode, *both.split(pairs))
             each.append(ways.shortening)

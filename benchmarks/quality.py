@@ -48,7 +48,7 @@ COLUMNS = {  # in a run's numbers -> in the table
 def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
     """The numbers of a run; see `explain` for what they mean."""
     reader, accuracy = judge()
-    train, test = encode(run, dataset.train), encode(run, dataset.test)
+    train, test = encode(run.encode, dataset.train), encode(run.encode, dataset.test)
     images = dataset.test.batch(slice(None))
     rebuilt = run.decode(test, images.labels)
     std = test.std(0) / run.prior.std
