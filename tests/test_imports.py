@@ -65,8 +65,8 @@ def test_a_method_needs_torch_alone(path):
 def test_latent_tools_know_nothing_of_runs(path):
     packages, ours = imported(path)
     assert {module.split(".")[0] for module in ours} <= {"latent", "networks"}
-    standard = {"__future__", "collections", "dataclasses", "math", "typing", "warnings"}
-    assert packages <= TORCH | standard | {"mnist"}
+    standard = {"__future__", "collections", "dataclasses", "functools", "math", "mnist", "typing"}
+    assert packages <= TORCH | standard | {"warnings"}
 
 
 def test_one_module_imports_matplotlib():

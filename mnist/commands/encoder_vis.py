@@ -130,13 +130,14 @@ def scatter(
     farthest = found.ks if found.ks is not None else torch.arange(size, 0, -1)
     worst_ones = farthest.topk(min(MOST_DIMENSIONS, size)).indices.tolist()
     dims = dimensions(flags.dims, size) or sorted(worst_ones)
+    prior = run.method.prior
     return plotting.scatter_matrix(
         found.styles[index][:, dims].numpy(),
         labels,
         spec,
         [f"dimension {i}" for i in dims],
-        run.prior.pdf if isinstance(run.method.prior, Marginals) else None,
-        run.prior.std if run.method.prior is not None else float(found.styles.std()),
+        prior.pdf if isinstance(prior, Marginals) else None,
+        prior.std if prior is not None else float(found.styles.std()),
         title,
         subtitle,
     )

@@ -82,8 +82,7 @@ def descend(
         penalty: points [B, D] -> nats [B].
         anneal: points [B, D] and the share of a round that has passed -> the points that are
             decoded instead; those of the path. It begins anew with each round.
-        may_rest: such points [B, D] -> bool [B], where one may come to rest; without it
-            everywhere.
+        may_rest: such points [B, D] -> bool [B], where one may come to rest; without it everywhere.
         moves: which of the D numbers do, bool [D]; without it all.
         generator: of the shaking.
         tell: called after each round with the number of points that have arrived.
@@ -116,7 +115,7 @@ def descend(
         chances = trace.log_probs.gather(2, wanted.expand(length + 1, -1, 1))[..., 0]
         fit = chances >= math.log(stop_at)
         if may_rest:
-            fit[fit.clone()] = may_rest(trace.points[fit])
+            fit = fit.masked_scatter(fit, may_rest(trace.points[fit]))
         chances = chances.masked_fill(~fit, -math.inf)
         arrived = fit.any(0)
         rest = torch.where(arrived, chances.argmax(0), length)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from mnist.networks.prior import Density
 from mnist.networks.sharpness import edge_width
 
 HARDEST = 20.0  # what multiplies the class code's logits at a round's end, 1 being at its start
@@ -24,16 +25,6 @@ DRAWN = 10_000  # styles, to know how likely they are
 DECODED = 1000  # of them as each class, to know how wide the edges of those images are
 
 
-class Prior(Protocol):
-    """What is needed of a prior whose density is known."""
-
-    feature_size: int
-    std: float
-
-    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor: ...
-    def log_prob(self, style: Tensor) -> Tensor: ...
-
-
 class Space:
     """The points that a descent moves: a style, and the class code that the decoder is given.
 
@@ -43,7 +34,7 @@ class Space:
     Args:
         decoder: styles [B, N], class codes [B, K] or None -> images [B, C, H, W] in [0, 1], as
             black and white as real ones.
-        prior: of the styles.
+        prior: of the styles, whose density is known.
         classes: K; 0 for an unconditional decoder.
         free: "both", "style" or "digit", the code; without classes there is the style alone.
         anywhere: whether a point may rest in any style.
@@ -52,7 +43,7 @@ class Space:
     def __init__(
         self,
         decoder: Callable[[Tensor, Tensor | None], Tensor],
-        prior: Prior,
+        prior: Density,
         classes: int,
         free: str,
         anywhere: bool = False,
@@ -65,15 +56,19 @@ class Space:
         self.moves = torch.tensor(style + code)
         # A code that is given stays as it is.
         self.hardens = torch.tensor([False] * self.size + code)
-        drawn = prior.sample(DRAWN, torch.Generator().manual_seed(0))
-        kind = "conditional" if classes else "unconditional"
-        self.least = prior.log_prob(drawn).quantile(1 - LIKELY[kind])
-        some = drawn[:DECODED] / prior.std
-        codes = torch.eye(classes) * CERTAIN if classes else torch.empty(1, 0)
-        each = [torch.cat([some, code.expand(len(some), -1)], 1) for code in codes]
-        widths = torch.stack([self.edge_width(points) for points in each])
-        self.widest = widths.quantile(SHARP[kind], dim=1)  # of each class
+        self.kind = "conditional" if classes else "unconditional"
+        self.drawn = prior.sample(DRAWN, torch.Generator().manual_seed(0))
+        self.least = prior.log_prob(self.drawn).quantile(1 - LIKELY[self.kind])
         self.anywhere = anywhere or not any(style)
+
+    @cached_property
+    def widest(self) -> Tensor:
+        """How wide the edges of an image may be where a point rests: [K]; [1] without classes."""
+        styles = self.drawn[:DECODED] / self.prior.std
+        codes = torch.eye(self.classes) * CERTAIN if self.classes else torch.empty(1, 0)
+        each = [torch.cat([styles, code.expand(len(styles), -1)], 1) for code in codes]
+        widths = torch.stack([self.edge_width(points) for points in each])
+        return widths.quantile(SHARP[self.kind], dim=1)
 
     def style(self, points: Tensor) -> Tensor:
         """[..., D] -> [..., N], as the decoder takes it."""
@@ -108,8 +103,12 @@ class Space:
         return rests
 
     def shortfall(self, points: Tensor) -> Tensor:
-        """By how many nats styles are less likely than they are to be: [..., D] -> [...]."""
-        return (self.least.to(points.device) + MARGIN - self.log_prior(points)).clamp(min=0)
+        """By how many nats styles are less likely under the prior than they are to be.
+
+        [..., D] -> [...].
+        """
+        log_prob = self.prior.log_prob(self.style(points))
+        return (self.least.to(points.device) + MARGIN - log_prob).clamp(min=0)
 
     def decode(self, points: Tensor) -> Tensor:
         """[B, D] -> images [B, C, H, W] in [0, 1]."""
@@ -120,7 +119,3 @@ class Space:
         """How wide the edges are, in pixels, of what is decoded from points: [B, D] -> [B]."""
         parts = [edge_width(self.decode(some)) for some in points.split(DECODED)]
         return torch.cat(parts).to(points.device)
-
-    def log_prior(self, points: Tensor) -> Tensor:
-        """Log-density of the style under the prior: [..., D] -> [...]."""
-        return self.prior.log_prob(self.style(points))

@@ -26,7 +26,7 @@ class Prior(Protocol):
 
 
 @runtime_checkable
-class Density(Protocol):
+class Density(Prior, Protocol):
     """A prior whose density is known."""
 
     def log_prob(self, style: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class Density(Protocol):
 
 
 @runtime_checkable
-class Marginals(Protocol):
+class Marginals(Prior, Protocol):
     """A prior of independent dimensions, whose distribution is known, the same for each."""
 
     def cdf(self, style: Tensor) -> Tensor:
