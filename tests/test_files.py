@@ -95,17 +95,30 @@ def test_a_fault_at_any_call_leaves_a_folder_whole_or_absent(tmp_path, fault):
     assert at == 16  # calls of test_the_order_of_a_save, and no more
 
 
+WRITES = {  # what writes to a path, the bytes there before and after, a number of calls it is above
+    "write_file": (lambda path: files.write_file(path, b"after it"), b"before", b"after it", 6),
+    "append_line": (
+        lambda path: files.append_line(path, "after"),
+        b"before\n",
+        b"before\nafter\n",
+        4,
+    ),
+}
+
+
 @pytest.mark.parametrize("fault", ["error", "kill"])
-def test_a_fault_at_any_call_leaves_the_old_file_or_the_new(tmp_path, fault):
-    path = tmp_path / "metrics.csv"
+@pytest.mark.parametrize("name", WRITES)
+def test_a_fault_at_any_call_leaves_the_old_bytes_or_the_new(tmp_path, name, fault):
+    path = tmp_path / "file"
+    write, before, after, calls = WRITES[name]
     there, at = True, 0
     while there:
         at += 1
-        path.write_bytes(b"before")
-        there = with_fault(fault, at, lambda: files.write_file(path, b"after it"))
-        assert path.read_bytes() in (b"before", b"after it")
-    assert path.read_bytes() == b"after it"
-    assert at > 6
+        path.write_bytes(before)
+        there = with_fault(fault, at, lambda: write(path))
+        assert path.read_bytes() in (before, after)
+    assert path.read_bytes() == after
+    assert at > calls
 
 
 def test_lines_of_several_processes_are_all_there(tmp_path):
@@ -122,19 +135,6 @@ def test_lines_of_several_processes_are_all_there(tmp_path):
     for process in several:
         process.join(60)
     assert sorted(path.read_text().splitlines()) == sorted(lines * 20)
-
-
-@pytest.mark.parametrize("fault", ["error", "kill"])
-def test_a_fault_at_any_call_leaves_lines_whole(tmp_path, fault):
-    path = tmp_path / "x.jsonl"
-    there, at = True, 0
-    while there:
-        at += 1
-        path.write_text("before\n")
-        there = with_fault(fault, at, lambda: files.append_line(path, "after"))
-        assert path.read_text() in ("before\n", "before\nafter\n")
-    assert path.read_text() == "before\nafter\n"
-    assert at > 4
 
 
 def test_a_full_disk_and_a_torn_line(tmp_path, monkeypatch):

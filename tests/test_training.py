@@ -279,9 +279,12 @@ def test_a_bar_that_cannot_be_drawn_costs_nothing(monkeypatch):
 
     monkeypatch.setattr(log, "tqdm", refuse)
     report = Report()
-    for _ in report.steps(0, 2, epoch=0, epochs=1):
+    steps = []
+    for step in report.steps(0, 2, epoch=0, epochs=1):
+        steps.append(step)
         report.live({"loss": torch.tensor(1.0)})
     report.close()
+    assert steps == [0, 1]
 
 
 @pytest.mark.parametrize("end", [None, Diverged, Interrupted])
