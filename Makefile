@@ -1,11 +1,12 @@
-# make train   sets up .venv and trains an adversarial autoencoder with a style of 4 numbers
-# make test    sets up .venv with test tools as well, and runs every check
+# make train     sets up .venv and trains an adversarial autoencoder with a style of 4 numbers
+# make test      sets up .venv with test tools as well, and runs the checks
+# make test-all  runs the slow ones too
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: train test lint clean
+.PHONY: train test test-all lint clean
 
 train: $(VENV)/run.stamp
 	$(BIN)/python mnist-aae.py --feature-size 4
@@ -13,6 +14,9 @@ train: $(VENV)/run.stamp
 # As many processes as cores, with a thread each: torch's threads would get in each other's way.
 test: $(VENV)/test.stamp lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+test-all: $(VENV)/test.stamp lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m ""
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

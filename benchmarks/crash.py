@@ -51,7 +51,7 @@ from mnist.training.environment import choose_precision  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
 from mnist.training.plan import BATCH_SIZE  # noqa: E402
-from mnist.training.session import Session  # noqa: E402
+from mnist.training.run_directory import RunDirectory  # noqa: E402
 
 MODEL = {"feature_size": 2, "labels": True, "prior_std": 1.0, "lr": 1e-3, "seed": 0, "hidden": [2]}
 SMALL = {
@@ -81,33 +81,33 @@ def small(name: str) -> Method:
 
 def run(directory: Path, name: str, dataset: Dataset, tell: Callable[[Path], None], **options):
     """Train a small run to its end from wherever it stands, telling of each checkpoint."""
-    with Session(directory) as session:
+    with RunDirectory(directory) as run_dir:
         if directory.exists():
-            session.lock()
-        there = session.newest()
+            run_dir.lock()
+        there = run_dir.newest()
         if there:
             method = there.build()
             progress = there.restore(method)
-            session.set_aside(there.damaged)
+            run_dir.set_aside(there.damaged)
         else:
             method, progress = small(name), Progress()
         config = {"method": name, "model": method.config, "training": TRAINING}
-        session.start(config, progress.rows)
-        save = session.save
+        run_dir.start(config, progress.rows)
+        save = run_dir.save
 
         def save_and_tell(*arguments):
             tell(path := save(*arguments))
             return path
 
-        session.save = save_and_tell
+        run_dir.save = save_and_tell
         report = Report(method.headline, quiet=True)
         settings_ = {"epochs": 8, "batch_size": 5, "seed": 0, "log_every": 100, "report": report}
-        train(method, dataset, session, progress, **settings_ | options)
+        train(method, dataset, run_dir, progress, **settings_ | options)
 
 
 def result(directory: Path) -> dict[str, bytes]:
     """What a run came to: its newest checkpoint and its table, byte for byte."""
-    kept = [*Session(directory).folders()[-1].iterdir(), directory / "metrics.csv"]
+    kept = [*RunDirectory(directory).folders()[-1].iterdir(), directory / "metrics.csv"]
     return {path.name: path.read_bytes() for path in kept}
 
 
@@ -170,7 +170,7 @@ def kills(folder: Path, count: int) -> Iterator[str]:
                 told = pipe.read().split()
             assert code in (0, -signal.SIGKILL), f"the resumed run failed: {code}"
             done += code != 0
-            newest = Session(directory).newest() if directory.exists() else None
+            newest = RunDirectory(directory).newest() if directory.exists() else None
             assert not told or newest.folder.name >= told[-1], (newest, told[-1])
             assert newest is None or newest.damaged == {}
             check_table(directory)
@@ -205,7 +205,7 @@ def script_kills(folder: Path, count: int) -> Iterator[str]:
             done += code != 0
             told = re.findall(r"saved \S*/(step-\d+)", out)
             if told:
-                assert Session(folder / f"{runs}").newest().folder.name >= told[-1]
+                assert RunDirectory(folder / f"{runs}").newest().folder.name >= told[-1]
         assert result(folder / f"{runs}") == result(folder / "straight")
     yield (
         f"SIGKILL of ./mnist-aae.py on the bundled images | {done} kills of {runs} runs | the same"
@@ -217,11 +217,11 @@ def faults(folder: Path) -> Iterator[str]:
     for fault in ("error", "kill"):
         directory = folder / fault
         method, progress = small("aae"), Progress()
-        with Session(directory) as session:
-            session.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
+        with RunDirectory(directory) as run_dir:
+            run_dir.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
             for progress.step in (1, 2):
                 progress.history.append({"a": torch.zeros(()), "b": torch.zeros(())})
-                session.save(method, progress)
+                run_dir.save(method, progress)
             progress.finish_epoch(3, train={"mse": 0.5}, test={"mse": 0.5})
             pristine = folder / "pristine"
             shutil.rmtree(pristine, ignore_errors=True)
@@ -232,16 +232,16 @@ def faults(folder: Path) -> Iterator[str]:
                 (directory / "metrics.csv").unlink(missing_ok=True)
                 shutil.copytree(pristine / "checkpoints", directory / "checkpoints")
                 there = with_fault(
-                    fault, at, partial(session.save, method, progress), StorageFailed
+                    fault, at, partial(run_dir.save, method, progress), StorageFailed
                 )
-                newest = Session(directory).newest()
+                newest = RunDirectory(directory).newest()
                 assert newest.folder.name in ("step-00000002", "step-00000003")
                 assert newest.damaged == {}
                 check_table(directory)
                 if newest.folder.name == "step-00000002":
                     kept += 1
-                    session.save(method, progress)  # what was left there is in nobody's way
-                    assert Session(directory).newest().folder.name == "step-00000003"
+                    run_dir.save(method, progress)  # what was left there is in nobody's way
+                    assert RunDirectory(directory).newest().folder.name == "step-00000003"
                 if not there:
                     break
         what = "an error from" if fault == "error" else "a SIGKILL at"
@@ -255,7 +255,7 @@ def faults(folder: Path) -> Iterator[str]:
 def small_run(directory: Path) -> tuple[Path, Path]:
     """A run with two small checkpoints: (the older, the newest)."""
     run(directory, "aae", noise(), lambda _: None, epochs=2)
-    older, newest = Session(directory).folders()
+    older, newest = RunDirectory(directory).folders()
     return older, newest
 
 
@@ -268,11 +268,11 @@ def flips(folder: Path) -> Iterator[str]:
         with open(path, "r+b", buffering=0) as file:
             for place in range(len(content)):
                 os.pwrite(file.fileno(), bytes([content[place] ^ 0xFF]), place)
-                found = Session(folder / "run").newest()
+                found = RunDirectory(folder / "run").newest()
                 assert (found.folder, list(found.damaged)) == (older, [newest]), (path, place)
                 os.pwrite(file.fileno(), content[place : place + 1], place)
                 count += 1
-    assert Session(folder / "run").newest().folder == newest
+    assert RunDirectory(folder / "run").newest().folder == newest
     yield (
         f"each byte of a small checkpoint inverted | {count:,} bytes | all seen, none loaded, "
         "the checkpoint before it used"
@@ -287,11 +287,11 @@ def truncations(folder: Path) -> Iterator[str]:
         content = path.read_bytes()
         for length in reversed(range(len(content))):
             os.truncate(path, length)
-            found = Session(folder / "run").newest()
+            found = RunDirectory(folder / "run").newest()
             assert (found.folder, list(found.damaged)) == (older, [newest]), (path, length)
             count += 1
         path.write_bytes(content)
-    assert Session(folder / "run").newest().folder == newest
+    assert RunDirectory(folder / "run").newest().folder == newest
     yield f"each file of a small checkpoint cut at each length | {count:,} lengths | the same"
 
 
@@ -347,7 +347,7 @@ def hostile(folder: Path, count: int) -> Iterator[str]:
         files.write_folder(step, true | {name: content})
         began = time.perf_counter()
         try:
-            checkpoint = Session(folder / "run").newest()
+            checkpoint = RunDirectory(folder / "run").newest()
             checkpoint.restore(checkpoint.build())
             seen["accepted"] += 1
         except UserError:
@@ -457,7 +457,7 @@ def pickles(folder: Path) -> Iterator[str]:
         mock.patch.object(pickle, "loads", refuse),
         mock.patch.object(torch, "load", refuse),
     ):
-        checkpoint = Session(folder / "run-0").newest()
+        checkpoint = RunDirectory(folder / "run-0").newest()
         checkpoint.restore(checkpoint.build())
     yield f"a pickle in each file's place, sealed or not | {count} | never unpickled"
     yield "loading with pickle.Unpickler and torch.load patched to raise | 1 | loads"
@@ -473,13 +473,13 @@ def stops(folder: Path) -> Iterator[str]:
         return METHODS[name](MNIST, **precision)
 
     def go(directory: Path, name: str, stop: int | None) -> None:
-        with Session(directory) as session:
+        with RunDirectory(directory) as run_dir:
             if directory.exists():
-                session.lock()
-            there = session.newest()
+                run_dir.lock()
+            there = run_dir.newest()
             method = there.build() if there else build(name)
             progress = there.restore(method) if there else Progress()
-            session.start(
+            run_dir.start(
                 {"method": name, "model": method.config, "training": TRAINING}, progress.rows
             )
             step = method.step
@@ -491,7 +491,7 @@ def stops(folder: Path) -> Iterator[str]:
 
             method.step = counted
             report = Report(method.headline, quiet=True)
-            train(method, dataset, session, progress, report=report, **options)
+            train(method, dataset, run_dir, progress, report=report, **options)
 
     for name in METHODS:
         go(folder / name, name, None)
@@ -522,9 +522,9 @@ def cost(folder: Path) -> Iterator[str]:
     precision = choose_precision("auto", torch.device("cpu"))
     method = METHODS["aae"](MNIST, precision=precision)
     saves, ends = [], []
-    with Session(folder / "run") as session:
-        session.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
-        save = session.save
+    with RunDirectory(folder / "run") as run_dir:
+        run_dir.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
+        save = run_dir.save
 
         def timed(*arguments):
             began = time.perf_counter()
@@ -533,13 +533,13 @@ def cost(folder: Path) -> Iterator[str]:
             ends.append(time.perf_counter())
             return path
 
-        session.save = timed
+        run_dir.save = timed
         report = Report(method.headline, quiet=True)
         options = {"epochs": epochs, "batch_size": BATCH_SIZE, "seed": 0}
-        train(method, dataset, session, Progress(), report=report, log_every=100, **options)
+        train(method, dataset, run_dir, Progress(), report=report, log_every=100, **options)
     epoch = [b - a for a, b in itertools.pairwise(ends)]
     share = [s / e for s, e in zip(saves[1:], epoch, strict=True)]
-    size = sum(path.stat().st_size for path in Session(folder / "run").folders()[-1].iterdir())
+    size = sum(path.stat().st_size for path in RunDirectory(folder / "run").folders()[-1].iterdir())
     yield (
         f"saving {size / 1e6:.0f} MB, of a default epoch on the full MNIST ({precision}) "
         f"| {len(share)} epochs after the first | {1000 * statistics.median(saves[1:]):.0f} ms of "
@@ -557,10 +557,10 @@ def order(folder: Path) -> Iterator[str]:
         "import os, sys; sys.path[:0] = sys.argv[2:]\n"
         "from crash import *\n"
         "method, progress = small('aae'), Progress()\n"
-        "session = Session(sys.argv[1])\n"
-        "session.start({'method': 'aae', 'model': method.config, 'training': TRAINING}, [])\n"
+        "run_dir = RunDirectory(sys.argv[1])\n"
+        "run_dir.start({'method': 'aae', 'model': method.config, 'training': TRAINING}, [])\n"
         "os.access('/save-begins', 0)\n"
-        "session.save(method, progress)\n"
+        "run_dir.save(method, progress)\n"
         "os.access('/save-ends', 0)\n"
     )
     calls = (

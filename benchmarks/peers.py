@@ -58,7 +58,7 @@ from mnist.options import Count, Positive  # noqa: E402
 from mnist.training.checkpoint import Progress  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
-from mnist.training.session import Session  # noqa: E402
+from mnist.training.run_directory import RunDirectory  # noqa: E402
 
 PEER_BATCH = 100  # pythae's own choice for MNIST
 # By which test MSE was lowest after five epochs, of 1e-4, 3e-4, 1e-3 and 3e-3 (docs/LOG.md).
@@ -222,13 +222,13 @@ def seconds_by_us(size: int, epochs: int, precision: str, dataset: Dataset) -> f
     method = SameNetworks(
         dataset.spec, size=size, lr=PEER_LR["Adversarial_AE"], precision=precision
     )
-    with tempfile.TemporaryDirectory() as folder, Session(folder) as session:
-        session.start({}, [])
+    with tempfile.TemporaryDirectory() as folder, RunDirectory(folder) as run_dir:
+        run_dir.start({}, [])
         began = time.perf_counter()
         train(
             method,
             dataset,
-            session,
+            run_dir,
             Progress(),
             epochs=epochs,
             batch_size=PEER_BATCH,

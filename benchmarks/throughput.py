@@ -35,7 +35,7 @@ from mnist.training.environment import choose_precision  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
 from mnist.training.plan import BATCH_SIZE as BATCH  # noqa: E402
-from mnist.training.session import Session  # noqa: E402
+from mnist.training.run_directory import RunDirectory  # noqa: E402
 
 
 def seconds(action, repeats: int) -> list[float]:
@@ -60,12 +60,12 @@ def ours(dataset: Dataset, precision: str) -> float:
     picture, checks and checkpoint."""
     method = METHODS["aae"](dataset.spec, precision=precision)
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, Session(folder) as session:
-        session.start({"method": method.name, "model": method.config, "training": {}}, [])
+    with tempfile.TemporaryDirectory() as folder, RunDirectory(folder) as run_dir:
+        run_dir.start({"method": method.name, "model": method.config, "training": {}}, [])
         train(
             method,
             dataset,
-            session,
+            run_dir,
             Progress(),
             epochs=2,
             batch_size=BATCH,

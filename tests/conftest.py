@@ -18,7 +18,7 @@ from mnist.data import Dataset, Split, load_dataset
 from mnist.data.mnist import MNIST
 from mnist.methods import METHODS
 from mnist.training.checkpoint import Progress
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -88,9 +88,9 @@ def save_run(directory, name, model, progress=None):
                 method.encoder(batch.images, batch.labels)
     training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256}
     config = {"method": name, "model": method.config, "training": TRAINING | training}
-    with Session(directory) as session:
-        session.start(config, [])
-        session.save(method, progress or Progress())
+    with RunDirectory(directory) as run_dir:
+        run_dir.start(config, [])
+        run_dir.save(method, progress or Progress())
     return method
 
 
@@ -177,6 +177,12 @@ def train_small(folder, method, epochs):
     return folder
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A directory with runs good enough to walk in."""
+    return train_small(tmp_path_factory.mktemp("trained"), "sae", (4, 6))
+
+
 def constant_classifier(directory, answer, sha256=None, **changes):
     """A run of a classifier that gives one answer to everything, of the bundled or other images."""
     classifier = METHODS["classifier"](MNIST, **{"lr": 1e-3, "seed": 0, "layers": 1} | changes)
@@ -187,9 +193,9 @@ def constant_classifier(directory, answer, sha256=None, **changes):
     training = {"dataset": "mnist-5k", "dataset_sha256": sha256 or bundled().sha256, "epochs": 1}
     config = {"method": "classifier", "model": classifier.config, "training": TRAINING | training}
     rows = [{"epoch": 1, "test_accuracy": 0.1}]
-    with Session(directory) as session:
-        session.start(config, rows)
-        session.save(classifier, Progress(1, 0, 5, rows))
+    with RunDirectory(directory) as run_dir:
+        run_dir.start(config, rows)
+        run_dir.save(classifier, Progress(1, 0, 5, rows))
 
 
 @pytest.fixture

@@ -105,6 +105,7 @@ def degraded(judge):
     }
 
 
+@pytest.mark.slow
 def test_training_images_are_as_good_as_real_and_known_by_heart(of_oracle, degraded):
     found = of_oracle
     assert found["train_images"] == 4000
@@ -124,6 +125,7 @@ def test_training_images_are_as_good_as_real_and_known_by_heart(of_oracle, degra
     assert found["nearest"] < 0.01 * found["nearest_real"]  # but for rounding
 
 
+@pytest.mark.slow
 def test_true_samples_of_the_prior_are_as_good_as_others(of_oracle):
     found = of_oracle
     for name in ("ks_worst", "ks_mean", "ks_digit_worst", "ks_train_worst", "wasserstein"):
@@ -135,6 +137,7 @@ def test_true_samples_of_the_prior_are_as_good_as_others(of_oracle):
     assert found["std_least"] == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DEGRADED)
 def test_degraded_images_are_worse_in_every_number(of_oracle, degraded, what):
     found = degraded[what]
@@ -144,6 +147,7 @@ def test_degraded_images_are_worse_in_every_number(of_oracle, degraded, what):
         assert found[name] < of_oracle[name], name
 
 
+@pytest.mark.slow
 def test_wrong_digits_and_wrong_styles_are_seen(judge, of_oracle):
     found = measure(oracle(wrong=0.3, spread=1.5), bundled(), judge, quick=True)
     assert found["agreement"] == pytest.approx(0.7, abs=0.03)
@@ -159,6 +163,7 @@ def test_a_subject_that_heeds_no_digit_is_not_asked_for_one(judge):
     assert found["frechet"] > 0
 
 
+@pytest.mark.slow
 def test_every_reference_in_the_table_is_measured(of_oracle):
     others = {"accuracy", "inception"}  # of a run that classifies, and where it is asked for
     for row in [*(row for rows in TABLE.values() for row in rows), *SAMPLES]:
@@ -224,13 +229,17 @@ def test_a_run_is_evaluated(here, tmp_path):
     assert found["sharpness"] == run.sharpness > 1
     assert found["mse"] == pytest.approx(run.numbers["test_mse"], rel=0.01)
 
-    # The same again, to the last digit; and another seed.
-    written = (tmp_path / "mnist3.ckpt" / "evaluation.json").read_bytes()
+
+@pytest.mark.slow
+def test_evaluations_repeat_and_are_all_kept(here, tmp_path):
+    """The same again, to the last digit; and another seed."""
+    path = tmp_path / "mnist3.ckpt" / "evaluation.json"
     assert here("--quick").returncode == 0
-    assert (tmp_path / "mnist3.ckpt" / "evaluation.json").read_bytes() == written
+    written, found = path.read_bytes(), read(path)
+    assert here("--quick").returncode == 0
+    assert path.read_bytes() == written
     assert here("--quick", "--seed", 1).returncode == 0
-    other = read(tmp_path / "mnist3.ckpt" / "evaluation.json")
-    assert other["frechet"] != found["frechet"]
+    assert read(path)["frechet"] != found["frechet"]
     lines = (tmp_path / "mnist3.ckpt" / "evaluations.jsonl").read_text().splitlines()
     history = [json.loads(line) for line in lines]
     assert [each["seed"] for each in history] == [0, 0, 1]
@@ -256,6 +265,7 @@ def test_evaluations_at_once_are_all_kept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_runs_are_compared(here, tmp_path):
     names = ("mnist3.ckpt", "plain2.ckpt")
     done = here("--ckpt-dir", *names, "--quick", "--ex-post", "gmm", size=None)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import assert_refused, train_small
+from conftest import assert_refused
 from PIL import Image
 
 import mnist
@@ -21,11 +21,6 @@ from mnist.latent.manifold import PART, length
 
 SCRIPT = "geodesic.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True, "epochs": 3}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return train_small(tmp_path_factory.mktemp("trained"), "sae", (3, 3))
 
 
 @pytest.fixture

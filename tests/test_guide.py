@@ -13,7 +13,6 @@ from conftest import (
     constant_classifier,
     one_line,
     save_run,
-    train_small,
 )
 from PIL import Image
 
@@ -29,12 +28,6 @@ from mnist.networks.sharpness import sharpen
 
 GUIDE, CLASSIFIER = "guide.py", "mnist-classifier.py"
 SHORT = {"dataset": "mnist-5k", "batch_size": 100, "quiet": True}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A directory with runs good enough to walk in."""
-    return train_small(tmp_path_factory.mktemp("trained"), "sae", (4, 6))
 
 
 @pytest.fixture
@@ -208,6 +201,7 @@ def test_a_survey_without_labels_names_what_is_no_digit(here, tmp_path):
     assert (table["agreement"] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_second_opinion_is_asked_where_there_is_one(here, tmp_path):
     asked = (GUIDE, "--digit", 8, "--steps", 3, "--output", "x.png")
     assert "second opinion" not in here(*asked).stdout
@@ -247,6 +241,7 @@ def test_a_landscape_is_a_map(trained):
         assert there[first, second].item() == pytest.approx(chance, rel=1e-3, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_the_classifier_is_trained_first_where_there_is_none(here, tmp_path, monkeypatch):
     monkeypatch.setattr(METHODS[CLASSIFIER_METHOD], "epochs", (1, 1))
     shutil.rmtree(tmp_path / "mnist-classifier.ckpt")

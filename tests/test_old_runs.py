@@ -44,6 +44,7 @@ def test_they_are_resumed_to_the_same_end(old, name, folder):
         torch.testing.assert_close(weights[key], tensor, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_they_are_drawn_and_evaluated(old, run_here):
     mnist.train("classifier", ckpt_dir=old / "mnist-classifier.ckpt")
     for script, *flags in (

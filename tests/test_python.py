@@ -21,7 +21,7 @@ from mnist.data.mnist import MNIST
 from mnist.errors import UserError
 from mnist.methods import METHODS, Step
 from mnist.training.checkpoint import Progress
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 
 
 @pytest.fixture(params=[True, False], ids=["labels", "no-labels"])
@@ -29,10 +29,10 @@ def run(tmp_path, request, tiny):
     method = METHODS["aae"](MNIST, **SMALL | {"labels": request.param})
     for step in range(5):
         method.step(tiny.train.batch(slice(0, 60)), Step(step, step / 5))
-    with Session(tmp_path) as session:
-        session.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
-        session.save(method, Progress())
-        session.save(method, Progress(step=1))
+    with RunDirectory(tmp_path) as run_dir:
+        run_dir.start({"method": "aae", "model": method.config, "training": TRAINING}, [])
+        run_dir.save(method, Progress())
+        run_dir.save(method, Progress(step=1))
     return mnist.load(tmp_path)
 
 
@@ -191,12 +191,12 @@ def test_public_functions_are_documented_and_typed():
     from mnist.figures import plotting
     from mnist.latent import curves, geodesics, guidance, manifold, maps
     from mnist.networks import losses
-    from mnist.training import checkpoint, session
+    from mnist.training import checkpoint
     from mnist.training.run import Run
 
     modules = (checkpoint, data, files, flags, losses, metrics, mnist, plotting, scan, tools)
     latent = (curves, geodesics, guidance, manifold, maps)
-    for owner in (*modules, *latent, Run, checkpoint.Checkpoint, session.Session):
+    for owner in (*modules, *latent, Run, checkpoint.Checkpoint, RunDirectory):
         for name, item in inspect.getmembers(owner, inspect.isfunction):
             if name.startswith("_") or item.__module__ != getattr(
                 owner, "__module__", owner.__name__

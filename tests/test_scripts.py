@@ -23,7 +23,7 @@ from conftest import ROOT, assert_refused, environment, one_line
 from PIL import Image
 
 import mnist
-from mnist.training import session
+from mnist.training import run_directory
 
 TRAINING = ("mnist-sae.py", "mnist-aae.py")
 SCRIPTS = (
@@ -132,7 +132,9 @@ def test_a_run_from_start_to_use(run_script, run_here, tmp_path):
     assert "was trained by mnist-aae.py" in one_line(refused.stderr)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_stopped_and_continued_equals_undisturbed(run_script, interrupt_script, tmp_path, number):
     flags = (*SHORT[:4], "--epochs", 3, "--log-every", 2, "--feature-size", 2)
     straight = run_script("mnist-aae.py", *flags, "--ckpt-dir", "straight")
@@ -210,7 +212,14 @@ def test_a_full_disk_ends_with_4(run_script, tmp_path):
     flags = ("--dataset", "mnist-5k", "--epochs", 1)
     assert run_script("mnist-sae.py", *flags).returncode == 0
     run = tmp_path / "mnist4.ckpt"
-    kept = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    changing = {
+        run / name for name in (".lock", "config.json", "train.log", "samples/epoch-002.png")
+    }
+
+    def files():
+        return {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p not in changing}
+
+    kept = files()
     code = (
         "import resource, runpy, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -228,11 +237,7 @@ def test_a_full_disk_ends_with_4(run_script, tmp_path):
     assert full.returncode == 4, full.stderr
     assert "cannot save to mnist4.ckpt/checkpoints/step-" in one_line(full.stderr)
     assert "File too large" in full.stderr
-    changed = {run / "config.json", run / "samples" / "epoch-002.png"}
-    now = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
-    assert {p: c for p, c in now.items() if p not in changed} == {
-        p: c for p, c in kept.items() if p not in changed
-    }
+    assert files() == kept
     assert run_script("mnist-sae.py", "--epochs", 2).returncode == 0
 
 
@@ -246,7 +251,7 @@ def test_a_read_only_directory_ends_with_4(run_here, tmp_path, monkeypatch):
     def refuse(path, *_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
-    monkeypatch.setattr(session, "open", refuse, raising=False)
+    monkeypatch.setattr(run_directory, "open", refuse, raising=False)
     refused = run_here("mnist-sae.py", "--epochs", 2)
     assert_refused(refused, "cannot write to mnist4.ckpt (Read-only file system)", code=4)
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == kept
@@ -298,7 +303,7 @@ def test_a_terminal_shows_a_bar_with_losses_and_remaining_time(tmp_path):
     with subprocess.Popen(
         [sys.executable, str(ROOT / "mnist-aae.py"), *flags],
         env=environment(),
-        stdout=subprocess.DEVNULL,
+        stdout=theirs,
         stderr=theirs,
     ) as process:
         os.close(theirs)
@@ -311,6 +316,15 @@ def test_a_terminal_shows_a_bar_with_losses_and_remaining_time(tmp_path):
     text = shown.decode()
     assert "Epoch 2/2" in text
     assert re.search(r"\d\d:\d\d left.*reconstruction=0\.\d+.*discriminator=.*adversarial=", text)
+    # A line per epoch; in the file, all that is printed where there is no terminal.
+    assert re.search(
+        r"\[Epoch 2\] mse=0\.\d+, test mse=0\.\d+; \d+\.\d s an epoch, 0:00 to go", text
+    )
+    assert "[Epoch 2] Validation:" not in text
+    lines = (tmp_path / "run" / "train.log").read_text().splitlines()
+    assert lines[-1].startswith("Done: ")
+    assert lines.count("[Epoch 2] Validation:") == 1
+    assert sum("worst KS distance" in line for line in lines) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
@@ -328,7 +342,7 @@ def test_a_closed_terminal_costs_nothing(tmp_path, number):
     ) as process:
         os.close(theirs)
         shown = b""
-        while b"Epoch 2 Batch 3]" not in shown:
+        while b"[Epoch 1]" not in shown:
             shown += os.read(ours, 4096)
         os.close(ours)
         checkpoints = tmp_path / "mnist4.ckpt" / "checkpoints"
@@ -421,6 +435,7 @@ def test_divergence_ends_with_3(run_here, tmp_path):
     assert not any((tmp_path / "mnist4.ckpt" / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_an_epoch_on_the_full_set(run_script, tmp_path):
     done = run_script(

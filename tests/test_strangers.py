@@ -18,7 +18,7 @@ from mnist.data import DATASETS, Dataset
 from mnist.errors import Diverged, Interrupted, UserError
 from mnist.methods import METHODS
 from mnist.training.plan import hold_out
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 
 TOYS = {each.name: each for each in (ToyWGAN, ToyVAE, ToySemi)}
 OURS = {
@@ -142,7 +142,7 @@ def test_stopped_twice_amid_epochs_a_run_is_the_undisturbed_run(runs, pair, tmp_
         with pytest.raises(Interrupted, match=f"step-{stopped_after:08d}"):
             train(directory, *pair)
     train(directory, *pair)
-    last = "checkpoints/" + Session(directory).folders()[-1].name
+    last = "checkpoints/" + RunDirectory(directory).folders()[-1].name
     for part in (last, "samples"):
         assert contents(directory / part) == contents(runs[pair] / part)
     tables = [(each / "metrics.csv").read_bytes() for each in (directory, runs[pair])]
@@ -202,7 +202,7 @@ def test_a_step_that_breaks_on_its_own_nan_is_divergence(tmp_path, monkeypatch):
 
 def test_averaged_weights_are_used_and_others_trained_on(runs):
     run = mnist.load(runs["toy-letters", "toy-wgan"])
-    saved = Session(runs["toy-letters", "toy-wgan"]).newest().weights
+    saved = RunDirectory(runs["toy-letters", "toy-wgan"]).newest().weights
     for name, weights in run.method.generator.state_dict().items():
         assert torch.equal(weights, saved[f"averages.generator.module.{name}"])
     first = "generator.layers.0.weight"

@@ -15,7 +15,7 @@ from mnist.training import log
 from mnist.training.checkpoint import History, Progress
 from mnist.training.log import Report, clock
 from mnist.training.loop import train
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 
 
 class SignalAfter:
@@ -34,34 +34,35 @@ class SignalAfter:
 
 def start(directory, name):
     method = small(name)
-    session = Session(directory)
-    session.start({"method": name, "model": method.config, "training": TRAINING}, [])
-    return method, session
+    run_dir = RunDirectory(directory)
+    run_dir.start({"method": name, "model": method.config, "training": TRAINING}, [])
+    return method, run_dir
 
 
-def go(method, dataset, session, progress, epochs=3, **changes):
+def go(method, dataset, run_dir, progress, epochs=3, **changes):
     options = {
         "batch_size": 15,
         "seed": 0,
         "log_every": 2,
         "report": Report(method.headline, quiet=True),
     }
-    train(method, dataset, session, progress, epochs=epochs, **options | changes)
+    train(method, dataset, run_dir, progress, epochs=epochs, **options | changes)
 
 
-def restored(session):
-    checkpoint = session.newest()
+def restored(run_dir):
+    checkpoint = run_dir.newest()
     method = checkpoint.build()
     return method, checkpoint.restore(method)
 
 
-def all_files(session):
+def all_files(run_dir):
     """What a run comes to: its newest checkpoint and its table, byte for byte."""
-    table = session.directory / "metrics.csv"
-    kept = [*session.folders()[-1].iterdir()] if session.folders() else []
+    table = run_dir.path / "metrics.csv"
+    kept = [*run_dir.folders()[-1].iterdir()] if run_dir.folders() else []
     return {path.name: path.read_bytes() for path in (*kept, table) if path.exists()}
 
 
+@pytest.mark.slow
 def test_stopping_at_25_random_steps_changes_nothing(tmp_path, tiny, method_name):
     steps, chance = 3 * 60 // 5, random.Random(0)
     method, straight = start(tmp_path / "straight", method_name)
@@ -99,78 +100,78 @@ def test_saving_every_few_steps_changes_nothing_and_keeps_the_newest(tmp_path, t
     go(method, tiny, straight, Progress())
     saved = []
     for every in (1, 5):
-        method, session = start(tmp_path / f"{every}", method_name)
-        save = session.save
-        session.save = lambda *arguments, save=save: saved.append(save(*arguments)) or saved[-1]
-        go(method, tiny, session, Progress(), save_every=every)
-        assert all_files(session) == all_files(straight)
-        assert len(session.folders()) == 2
+        method, run_dir = start(tmp_path / f"{every}", method_name)
+        save = run_dir.save
+        run_dir.save = lambda *arguments, save=save: saved.append(save(*arguments)) or saved[-1]
+        go(method, tiny, run_dir, Progress(), save_every=every)
+        assert all_files(run_dir) == all_files(straight)
+        assert len(run_dir.folders()) == 2
     names = [f"step-{step:08d}" for step in (*range(1, 13), 4, 5, 8, 10, 12)]
     assert [path.name for path in saved] == names
 
 
 def test_an_epoch_begun_by_a_version_with_other_numbers_is_not_gone_on_with(tmp_path, tiny):
-    method, session = start(tmp_path, "sae")
+    method, run_dir = start(tmp_path, "sae")
     progress = Progress(step=1, history=History(["", ""], torch.zeros(1, 2)))
     with pytest.raises(
         UserError, match="another version of mnist-style stopped it within an epoch"
     ):
-        go(method, tiny, session, progress)
+        go(method, tiny, run_dir, progress)
 
 
 def test_usr1_saves_and_goes_on(tmp_path, tiny, method_name):
     method, straight = start(tmp_path / "straight", method_name)
     go(method, tiny, straight, Progress())
-    method, session = start(tmp_path / "saved", method_name)
-    session.keep = 10
+    method, run_dir = start(tmp_path / "saved", method_name)
+    run_dir.keep = 10
     method.step = SignalAfter(method, 6, signal.SIGUSR1)
-    go(method, tiny, session, Progress())
-    assert [path.name[-2:] for path in session.folders()] == ["04", "06", "08", "12"]
-    assert all_files(session) == all_files(straight)
+    go(method, tiny, run_dir, Progress())
+    assert [path.name[-2:] for path in run_dir.folders()] == ["04", "06", "08", "12"]
+    assert all_files(run_dir) == all_files(straight)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_handlers_are_put_back(tmp_path, tiny, number):
     before = signal.getsignal(number)
-    method, session = start(tmp_path, "sae")
-    go(method, tiny, session, Progress(), epochs=1)
+    method, run_dir = start(tmp_path, "sae")
+    go(method, tiny, run_dir, Progress(), epochs=1)
     assert signal.getsignal(number) is before
-    method, progress = restored(session)
+    method, progress = restored(run_dir)
     method.step = SignalAfter(method, 1, number)
     with contextlib.suppress(Interrupted):
-        go(method, tiny, session, progress)
+        go(method, tiny, run_dir, progress)
     assert signal.getsignal(number) is before
 
 
 def test_a_second_signal_does_not_wait(tmp_path, tiny):
-    method, session = start(tmp_path, "sae")
-    go(method, tiny, session, Progress(), epochs=1)
-    kept = all_files(session)
-    method, progress = restored(session)
+    method, run_dir = start(tmp_path, "sae")
+    go(method, tiny, run_dir, Progress(), epochs=1)
+    kept = all_files(run_dir)
+    method, progress = restored(run_dir)
     method.step = SignalAfter(method, 2, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        go(method, tiny, session, progress)
-    assert all_files(session) == kept
+        go(method, tiny, run_dir, progress)
+    assert all_files(run_dir) == kept
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
 def test_an_ignored_signal_stays_ignored(tmp_path, tiny, number):
     before = signal.signal(number, signal.SIG_IGN)  # as nohup does with SIGHUP
     try:
-        method, session = start(tmp_path, "sae")
+        method, run_dir = start(tmp_path, "sae")
         method.step = SignalAfter(method, 2, number)
-        go(method, tiny, session, Progress(), epochs=1)
-        assert len(session.folders()) == 1
+        go(method, tiny, run_dir, Progress(), epochs=1)
+        assert len(run_dir.folders()) == 1
     finally:
         signal.signal(number, before)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_divergence_names_the_loss_and_keeps_the_last_checkpoint(tmp_path, tiny, bad):
-    method, session = start(tmp_path, "aae")
-    go(method, tiny, session, Progress(), epochs=1)
-    kept = all_files(session)
-    method, progress = restored(session)
+    method, run_dir = start(tmp_path, "aae")
+    go(method, tiny, run_dir, Progress(), epochs=1)
+    kept = all_files(run_dir)
+    method, progress = restored(run_dir)
     step, calls = method.step, []
 
     def diverge(*arguments):
@@ -180,27 +181,27 @@ def test_divergence_names_the_loss_and_keeps_the_last_checkpoint(tmp_path, tiny,
 
     method.step = diverge
     with pytest.raises(Diverged, match=r"adversarial became .* in epoch 2, batch 3") as caught:
-        go(method, tiny, session, progress)
+        go(method, tiny, run_dir, progress)
     assert caught.value.exit_code == 3
-    assert str(session.folders()[-1]) in str(caught.value)
-    assert all_files(session) == kept
+    assert str(run_dir.folders()[-1]) in str(caught.value)
+    assert all_files(run_dir) == kept
 
 
 def test_an_epoch_that_ends_broken_is_not_saved(tmp_path, tiny):
     """One step an epoch: its loss is of the weights before it, which were still good."""
-    method, session = start(tmp_path, "sae")
-    go(method, tiny, session, Progress(), epochs=1, batch_size=60)
-    kept = all_files(session)
+    method, run_dir = start(tmp_path, "sae")
+    go(method, tiny, run_dir, Progress(), epochs=1, batch_size=60)
+    kept = all_files(run_dir)
     method.players["autoencoder"].lr = 1e30
-    progress = session.newest().restore(method)
+    progress = run_dir.newest().restore(method)
     with pytest.raises(Diverged, match=r"mse became .* after epoch 2"):
-        go(method, tiny, session, progress, epochs=1000, batch_size=60)
-    assert all_files(session) == kept
+        go(method, tiny, run_dir, progress, epochs=1000, batch_size=60)
+    assert all_files(run_dir) == kept
 
 
 @pytest.mark.parametrize("save_every", [None, 1])
 def test_a_save_right_after_a_broken_step_saves_nothing(tmp_path, tiny, save_every):
-    method, session = start(tmp_path, "sae")
+    method, run_dir = start(tmp_path, "sae")
     step = method.step
 
     def break_and_stop(*arguments):
@@ -212,15 +213,15 @@ def test_a_save_right_after_a_broken_step_saves_nothing(tmp_path, tiny, save_eve
 
     method.step = break_and_stop
     with pytest.raises(Diverged, match="decoder"):
-        go(method, tiny, session, Progress(), save_every=save_every)
-    assert session.newest() is None
+        go(method, tiny, run_dir, Progress(), save_every=save_every)
+    assert run_dir.newest() is None
 
 
 def test_a_gradient_that_is_no_number_is_named(tmp_path, tiny):
-    method, session = start(tmp_path, "aae")
-    go(method, tiny, session, Progress(), epochs=1)
-    kept = all_files(session)
-    method, progress = restored(session)
+    method, run_dir = start(tmp_path, "aae")
+    go(method, tiny, run_dir, Progress(), epochs=1)
+    kept = all_files(run_dir)
+    method, progress = restored(run_dir)
 
     def poison(player, at):
         update, calls = player.update, []
@@ -235,8 +236,8 @@ def test_a_gradient_that_is_no_number_is_named(tmp_path, tiny):
 
     poison(method.players["autoencoder"], 2)
     with pytest.raises(Diverged, match=r"autoencoder_gradient became .* in epoch 2, batch 2"):
-        go(method, tiny, session, progress)
-    assert all_files(session) == kept
+        go(method, tiny, run_dir, progress)
+    assert all_files(run_dir) == kept
 
 
 def test_gradient_norms_are_the_gradients_norms(tiny, method_name):
@@ -250,13 +251,13 @@ def test_gradient_norms_are_the_gradients_norms(tiny, method_name):
 
 
 def test_a_batch_larger_than_the_data(tmp_path, tiny):
-    method, session = start(tmp_path, "sae")
+    method, run_dir = start(tmp_path, "sae")
     with pytest.raises(UserError, match="batch of 61 is more than the 60"):
-        go(method, tiny, session, Progress(), batch_size=61)
+        go(method, tiny, run_dir, Progress(), batch_size=61)
 
 
 def test_every_image_is_seen_once_an_epoch(tmp_path, tiny):
-    method, session = start(tmp_path, "sae")
+    method, run_dir = start(tmp_path, "sae")
     step, seen = method.step, []
 
     def look(batch, moment):
@@ -264,7 +265,7 @@ def test_every_image_is_seen_once_an_epoch(tmp_path, tiny):
         return step(batch, moment)
 
     method.step = look
-    go(method, tiny, session, Progress(), epochs=2)
+    go(method, tiny, run_dir, Progress(), epochs=2)
     images = torch.cat([images for images, _ in seen[:4]])
     ours = {image.numpy().tobytes() for image in tiny.train.batch(slice(0, 60)).images}
     assert {image.numpy().tobytes() for image in images} == ours
@@ -287,10 +288,21 @@ def test_a_bar_that_cannot_be_drawn_costs_nothing(monkeypatch):
     assert steps == [0, 1]
 
 
+def test_a_log_that_cannot_be_written_costs_nothing(tmp_path, capsys):
+    warned = []
+    report = Report(warn=warned.append)
+    report.file = tmp_path / "deleted" / "train.log"
+    report.line("one")
+    report.line("two")
+    assert capsys.readouterr().out == "one\ntwo\n"
+    assert len(warned) == 1
+    assert "train.log (No such file" in warned[0]
+
+
 @pytest.mark.parametrize("end", [None, Diverged, Interrupted])
 def test_the_bar_goes_however_training_ends(tmp_path, tiny, monkeypatch, end):
     monkeypatch.setattr(log.sys.stderr, "isatty", lambda: True)
-    method, session = start(tmp_path, "sae")
+    method, run_dir = start(tmp_path, "sae")
     step, report, shown = method.step, Report(), []
 
     def look(*arguments):
@@ -301,7 +313,7 @@ def test_the_bar_goes_however_training_ends(tmp_path, tiny, monkeypatch, end):
 
     method.step = look
     with pytest.raises(end) if end else contextlib.nullcontext():
-        go(method, tiny, session, Progress(), epochs=1, report=report)
+        go(method, tiny, run_dir, Progress(), epochs=1, report=report)
     assert all(shown)
     assert report.bar.disable  # as tqdm has it of one that was closed
 

@@ -13,13 +13,13 @@ from mnist.training.environment import choose_device
 from mnist.training.log import Report
 from mnist.training.plan import has_ended, train_run
 from mnist.training.run import Run
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 from mnist.training.settings import Settings
 
 
 def is_trained(directory: Path) -> bool:
     """Whether there is a run in a directory, trained to its end."""
-    there = Session(directory).newest()
+    there = RunDirectory(directory).newest()
     return there is not None and bool(has_ended(there))
 
 
@@ -53,7 +53,7 @@ def open_classifier(
     """
     named, name = flag in flags.given, getattr(flags, flag)
     directory = Path(name) if named else usual_place(run, name)
-    there = Session(directory).newest()
+    there = RunDirectory(directory).newest()
     script = "./mnist-classifier.py" + (" --outliers" if outliers else "")
     training = run.config["training"]
     if there is None and named:

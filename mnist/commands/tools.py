@@ -17,7 +17,7 @@ from mnist.figures.display import Probe
 from mnist.training import run as runs
 from mnist.training.environment import choose_device
 from mnist.training.run import Run
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 
 FAR = 5.0  # standard deviations, beyond which no style of the prior's lies
 
@@ -33,7 +33,7 @@ def open_run(flags: RunFlags, *able: str) -> Run:
         UserError: there is none, or it cannot; or `--feature-size` says otherwise than it.
     """
     sized = "feature_size" in flags.given
-    if sized and not flags.ckpt_dir and not Session(flags.directory).folders():
+    if sized and not flags.ckpt_dir and not RunDirectory(flags.directory).folders():
         raise UserError(
             f"no trained run in {flags.directory}: train one first, as with ./mnist-aae.py "
             f"--feature-size {flags.feature_size}"

@@ -47,7 +47,9 @@ def sheet(sections: Sequence[Section]) -> bytes:
         for section, picture in zip(sections, drawn, strict=True)
     )
     height = MARGIN + sum(LINE + picture.height + MARGIN for picture in drawn)
-    page = Image.new("RGB", (2 * MARGIN + round(width), height), "white")
+    # In grey if all is grey: compressing three channels takes as long as three such pages.
+    mode = "L" if all(picture.mode == "L" for picture in drawn) else "RGB"
+    page = Image.new(mode, (2 * MARGIN + round(width), height), "white")
     pen = ImageDraw.Draw(page)
     top = MARGIN
     for section, picture in zip(sections, drawn, strict=True):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from torch import Tensor
 from tqdm import tqdm
@@ -33,7 +34,10 @@ def clock(seconds: float) -> str:
 
 
 class Report:
-    """Lines on standard output, and on a terminal a bar with the remaining time.
+    """Lines on standard output and in a file, and on a terminal a bar with the remaining time.
+
+    A terminal, which the bar already informs, gets one line per epoch; the file, and a standard
+    output that is none, all of them.
 
     Args:
         headline: the number that is told during an epoch, if there is one.
@@ -50,6 +54,8 @@ class Report:
         self.headline = headline
         self.quiet = quiet
         self.warn = warn
+        self.file: Path | None = None  # to which all lines are appended
+        self.terse = sys.stdout.isatty()
         self.bar: tqdm | None = None
 
     def notice(self, text: str) -> None:
@@ -67,6 +73,27 @@ class Report:
 
     def line(self, text: str) -> None:
         """Say a line, above the bar where there is one."""
+        self.write(text)
+        self.show(text)
+
+    def detail(self, text: str) -> None:
+        """Say a line that a terminal is spared."""
+        self.write(text)
+        if not self.terse:
+            self.show(text)
+
+    def write(self, text: str) -> None:
+        """Append a line to the file."""
+        if self.file is not None:
+            try:
+                with open(self.file, "a", encoding="utf-8") as file:
+                    file.write(text + "\n")
+            except OSError as error:  # a run is worth more than its log
+                self.warn(f"cannot write {self.file} ({error.strerror}): no more lines go there")
+                self.file = None
+
+    def show(self, text: str) -> None:
+        """Print a line."""
         if not self.quiet:
             with self.listened_to():
                 tqdm.write(text, file=sys.stdout)
@@ -120,11 +147,11 @@ class Report:
         """Means over the epoch so far."""
         told = [self.headline] if self.headline in numbers else losses_in(numbers)
         values = ", ".join(f"{name}={numbers[name]:.4f}" for name in told)
-        self.line(f"[Epoch {epoch} Batch {step}] Training: {values}")
+        self.detail(f"[Epoch {epoch} Batch {step}] Training: {values}")
 
     def training(self, epoch: int, numbers: dict[str, float]) -> None:
         """Means over an epoch's training batches."""
-        self.line(f"[Epoch {epoch}] Training:")
+        self.detail(f"[Epoch {epoch}] Training:")
         self.numbers(numbers)
 
     def validation(
@@ -136,21 +163,33 @@ class Report:
         left: float,
     ) -> None:
         """Numbers about the images not trained on, what was written, and the time it takes."""
-        self.line(f"[Epoch {epoch}] Validation:")
+        self.detail(f"[Epoch {epoch}] Validation:")
         self.numbers(numbers["test"])
         held_out = numbers.get("held_out", {})
         if self.headline in held_out:
-            self.line(f"  held out: {self.headline}={held_out[self.headline]:.4f}")
+            self.detail(f"  held out: {self.headline}={held_out[self.headline]:.4f}")
         if written:
-            self.line(f"  {written}")
-        self.line(f"  {seconds:.1f} s an epoch, {clock(left)} to go")
+            self.detail(f"  {written}")
+        time = f"{seconds:.1f} s an epoch, {clock(left)} to go"
+        self.detail(f"  {time}")
+        if self.terse:
+            self.show(f"[Epoch {epoch}] {self.summary(numbers)}; {time}")
+
+    def summary(self, numbers: dict[str, dict[str, float]]) -> str:
+        """An epoch's headline by part of the data; without one, its losses."""
+        return ", ".join(
+            f"{prefix}{name}={numbers[part][name]:.4f}"
+            for part, prefix in {"train": "", "test": "test ", "held_out": "held-out "}.items()
+            for name in ([self.headline] if self.headline else losses_in(numbers.get(part, {})))
+            if name in numbers.get(part, {})
+        )
 
     def numbers(self, numbers: dict[str, float]) -> None:
         """Those numbers that there are words for, a line each; if there are none, all losses."""
         told = [name for name in numbers if name in WORDS]
         for name in told or losses_in(numbers):
             who, what = WORDS.get(name, ("Loss", name))
-            self.line(f"  {who}: {what}={numbers[name]:.4f}")
+            self.detail(f"  {who}: {what}={numbers[name]:.4f}")
 
 
 def losses_in(numbers: dict[str, float]) -> list[str]:

@@ -14,8 +14,8 @@ from mnist.files import write_file
 from mnist.methods import Method, Step
 from mnist.training.checkpoint import Progress
 from mnist.training.log import Report
+from mnist.training.run_directory import RunDirectory
 from mnist.training.samples import draw_samples
-from mnist.training.session import Session
 from mnist.training.signals import Signals
 from mnist.training.validation import calibrate, validate
 
@@ -25,7 +25,7 @@ Numbers = dict[str, float]
 def train(
     method: Method,
     dataset: Dataset,
-    session: Session,
+    run_dir: RunDirectory,
     progress: Progress,
     *,
     epochs: int,
@@ -42,7 +42,7 @@ def train(
     Args:
         method: on its device, with the weights that belong to `progress`.
         dataset: on the same device, with images held out if there is a `patience`.
-        session: where the run is kept.
+        run_dir: where the run is kept.
         progress: where to start, `Progress()` for a new run; it is moved along.
         epochs: in all, those already done included.
         batch_size: images a step; what does not fill a batch at an epoch's end is left out.
@@ -73,30 +73,31 @@ def train(
                     batch = dataset.train.batch(order[step * batch_size : (step + 1) * batch_size])
                     share = (epoch + step / steps) / epochs
                     at = Step(progress.steps, share)
-                    numbers = step_or_say(method, batch, at, progress, session)
-                    remember(progress, numbers, session)
+                    numbers = step_or_say(method, batch, at, progress, run_dir)
+                    remember(progress, numbers, run_dir)
                     report.live(numbers)
                     last = progress.step == steps
                     save = signals.any or (save_every and progress.steps % save_every == 0)
                     if progress.step % log_every == 0 or last or save:
-                        means = mean_numbers(progress, session)
+                        means = mean_numbers(progress, run_dir)
                     if progress.step % log_every == 0:
                         report.batch(epoch + 1, progress.step, means)
                     if save and not last:
-                        where = save_within_epoch(method, session, progress)
+                        where = save_within_epoch(method, run_dir, progress)
                         signals.stop_if_asked(where)
                         report.line(where)
 
                 trained = time.perf_counter()
                 report.training(epoch + 1, means)
-                seen, written = look_at(method, dataset, epoch + 1, session)
-                progress.finish_epoch(steps, **seen | {"train": means | seen["train"]})
+                seen, written = look_at(method, dataset, epoch + 1, run_dir)
+                seen["train"] = means | seen["train"]
+                progress.finish_epoch(steps, **seen)
                 seconds = (trained - began) * steps / (steps - first)
                 seconds += time.perf_counter() - trained
                 left = seconds * (epochs - epoch - 1)
                 report.validation(epoch + 1, seen, written, seconds, left)
-                saved = session.save(method, progress)
-                report.line("Model parameters and trainer state saved.")
+                saved = run_dir.save(method, progress)
+                report.detail("Model parameters and trainer state saved.")
                 tell(progress.rows[-1])
                 if progress.epoch < epochs:
                     signals.stop_if_asked(f"[Epoch {epoch + 1}] saved {saved}")
@@ -120,7 +121,7 @@ def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
 
 
 def step_or_say(
-    method: Method, batch: Batch, at: Step, progress: Progress, session: Session
+    method: Method, batch: Batch, at: Step, progress: Progress, run_dir: RunDirectory
 ) -> dict[str, torch.Tensor]:
     """A step's numbers, with the norms of its gradients.
 
@@ -130,14 +131,14 @@ def step_or_say(
     try:
         return method.step(batch, at) | method.gradient_norms()
     except (RuntimeError, ValueError):
-        mean_numbers(progress, session)  # the steps before it
+        mean_numbers(progress, run_dir)  # the steps before it
         norms = {name: norm.item() for name, norm in method.gradient_norms().items()}
         when = f"in epoch {progress.epoch + 1}, batch {progress.step + 1}"
-        refuse_non_finite(norms, when, session)
+        refuse_non_finite(norms, when, run_dir)
         raise
 
 
-def remember(progress: Progress, numbers: dict[str, torch.Tensor], session: Session) -> None:
+def remember(progress: Progress, numbers: dict[str, torch.Tensor], run_dir: RunDirectory) -> None:
     """Count a step as done, with its numbers.
 
     Raises:
@@ -146,11 +147,11 @@ def remember(progress: Progress, numbers: dict[str, torch.Tensor], session: Sess
     try:
         progress.history.append(numbers)
     except ValueError as error:
-        raise UserError(f"{session.directory}: {error}; go on with that one to its end") from error
+        raise UserError(f"{run_dir.path}: {error}; go on with that one to its end") from error
     progress.step += 1
 
 
-def mean_numbers(progress: Progress, session: Session) -> Numbers:
+def mean_numbers(progress: Progress, run_dir: RunDirectory) -> Numbers:
     """Means over the epoch's steps so far, once all of them are seen to be finite.
 
     Raises:
@@ -158,11 +159,11 @@ def mean_numbers(progress: Progress, session: Session) -> Numbers:
     """
     if bad := progress.history.first_bad():
         step, numbers = bad
-        refuse_non_finite(numbers, f"in epoch {progress.epoch + 1}, batch {step + 1}", session)
+        refuse_non_finite(numbers, f"in epoch {progress.epoch + 1}, batch {step + 1}", run_dir)
     return progress.history.means()
 
 
-def refuse_non_finite(numbers: Numbers, when: str, session: Session) -> None:
+def refuse_non_finite(numbers: Numbers, when: str, run_dir: RunDirectory) -> None:
     """Stop a run whose numbers are no longer numbers.
 
     Raises:
@@ -170,7 +171,7 @@ def refuse_non_finite(numbers: Numbers, when: str, session: Session) -> None:
     """
     for name, value in numbers.items():
         if not math.isfinite(value):
-            kept = session.folders()
+            kept = run_dir.folders()
             raise Diverged(
                 f"{name} became {value} {when}: "
                 + (f"the run is as it was in {kept[-1]}; " if kept else "nothing was saved yet; ")
@@ -179,7 +180,7 @@ def refuse_non_finite(numbers: Numbers, when: str, session: Session) -> None:
 
 
 def look_at(
-    method: Method, dataset: Dataset, epoch: int, session: Session
+    method: Method, dataset: Dataset, epoch: int, run_dir: RunDirectory
 ) -> tuple[dict[str, Numbers], str | None]:
     """A method's numbers after an epoch, by part of the data, and where its picture was written.
 
@@ -197,13 +198,13 @@ def look_at(
             if split:
                 numbers[name] = validate(method, split)
         for each in numbers.values():
-            refuse_non_finite(each, f"after epoch {epoch}", session)
+            refuse_non_finite(each, f"after epoch {epoch}", run_dir)
         samples = draw_samples(method, dataset.test)
-    session.check_ours()
+    run_dir.check_ours()
     if samples is None:
         return numbers, None
     what, png = samples
-    path = session.directory / "samples" / f"epoch-{epoch:03d}.png"
+    path = run_dir.path / "samples" / f"epoch-{epoch:03d}.png"
     try:
         path.parent.mkdir(exist_ok=True)
         write_file(path, png)
@@ -235,7 +236,7 @@ def waited(rows: list[Numbers], method: Method | type[Method]) -> int:
     return len(values) - 1 - values.index(best(values)) if values else 0
 
 
-def save_within_epoch(method: Method, session: Session, progress: Progress) -> str:
+def save_within_epoch(method: Method, run_dir: RunDirectory, progress: Progress) -> str:
     """Save where the run stands, once its weights are seen to be numbers; say so.
 
     Raises:
@@ -243,6 +244,6 @@ def save_within_epoch(method: Method, session: Session, progress: Progress) -> s
     """
     largest = {name: p.abs().max().item() for name, p in method.named_parameters()}
     when = f"in epoch {progress.epoch + 1}, batch {progress.step}"
-    refuse_non_finite(largest, when, session)
-    saved = session.save(method, progress)
+    refuse_non_finite(largest, when, run_dir)
+    saved = run_dir.save(method, progress)
     return f"[Epoch {progress.epoch + 1} Batch {progress.step}] saved {saved}"

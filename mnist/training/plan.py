@@ -28,7 +28,7 @@ from mnist.training.environment import (
 )
 from mnist.training.log import Report
 from mnist.training.loop import steps_per_epoch, train, waited
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 from mnist.training.settings import Settings
 from mnist.version import __version__
 
@@ -66,43 +66,44 @@ def train_run(
     """
     refuse_unknown(settings)
     device = choose_device(settings.device or "auto")
-    with Session(settings.ckpt_dir, settings.keep) as session:
-        session.refuse_other_contents()
-        if session.directory.exists():
-            session.lock()  # or stop here: no two runs write to a directory
-        there = session.newest()
+    with RunDirectory(settings.ckpt_dir, settings.keep) as run_dir:
+        run_dir.refuse_other_contents()
+        if run_dir.path.exists():
+            run_dir.lock()  # or stop here: no two runs write to a directory
+        there = run_dir.newest()
         if there and there.damaged:
             report.warn(f"damaged, and set aside: {there.damage}; going on from {there.folder}")
-            session.set_aside(there.damaged)
+            run_dir.set_aside(there.damaged)
         if there and (line := more_data_than(there.config["training"], settings.data_dir)):
-            report.warn(f"{session.directory}: {line}")
+            report.warn(f"{run_dir.path}: {line}")
         if there and there.config["method"] == settings.method:
             # As it is rebuilt: what came with a later version is at its default.
             config = there.config | {"model": there.build().config}
-            refuse_contradictions(session, config, settings)
+            refuse_contradictions(run_dir, config, settings)
             if flag := has_ended(there, settings.epochs, settings.patience):
-                session.start(there.config, there.progress["rows"])
+                run_dir.start(there.config, there.progress["rows"])
                 report.notice(
-                    f"{session.directory} (on {there.config['training']['dataset']}) is already "
+                    f"{run_dir.path} (on {there.config['training']['dataset']}) is already "
                     f"trained to epoch {there.epoch}; give a larger {flag} to go on"
                 )
                 return
-            plan = resumed(session, there, settings, device, report)
+            plan = resumed(run_dir, there, settings, device, report)
         else:
-            plan = fresh(session, there, settings, device, report)
+            plan = fresh(run_dir, there, settings, device, report)
         if there and plan.parent:
-            session.archive(there.config["method"])
-        session.start(plan.config, plan.progress.rows)
+            run_dir.archive(there.config["method"])
+        run_dir.start(plan.config, plan.progress.rows)
         if plan.parent:
-            session.save(plan.method, plan.progress)  # from here on the directory is the new run's
+            run_dir.save(plan.method, plan.progress)  # from here on the directory is the new run's
 
         training = plan.config["training"]
         report.headline = plan.method.headline
+        report.file = run_dir.path / "train.log"
         report.line(header(plan))
         train(
             plan.method,
             plan.dataset.to(device),
-            session,
+            run_dir,
             plan.progress,
             epochs=training["epochs"],
             batch_size=training["batch_size"],
@@ -113,7 +114,7 @@ def train_run(
             report=report,
             tell=tell,
         )
-    report.line(f"Done: {session.directory} is trained to epoch {plan.progress.epoch}.")
+    report.line(f"Done: {run_dir.path} is trained to epoch {plan.progress.epoch}.")
 
 
 def refuse_unknown(settings: Settings) -> None:
@@ -131,7 +132,7 @@ def refuse_unknown(settings: Settings) -> None:
 
 
 def resumed(
-    session: Session,
+    run_dir: RunDirectory,
     checkpoint: Checkpoint,
     settings: Settings,
     device: torch.device,
@@ -151,17 +152,17 @@ def resumed(
     config["machine"] = machine(device)
     if config["machine"] != checkpoint.config.get("machine"):
         report.warn(
-            f"{session.directory} was trained so far on {checkpoint.config.get('machine')}, and "
+            f"{run_dir.path} was trained so far on {checkpoint.config.get('machine')}, and "
             f"this is {config['machine']}: its numbers will differ in their last digits from "
             "those of a run that was not moved"
         )
     where = f"epoch {progress.epoch + 1}, batch {progress.step + 1}"
-    note = f"continuing {session.directory} from {where}"
+    note = f"continuing {run_dir.path} from {where}"
     return Plan(method, hold_out(dataset, training), config, progress, note)
 
 
 def fresh(
-    session: Session,
+    run_dir: RunDirectory,
     there: Checkpoint | None,
     settings: Settings,
     device: torch.device,
@@ -176,21 +177,21 @@ def fresh(
     options = dict(settings.options)
     precision = options.get("precision") or "auto"
     options["precision"] = choose_precision(precision, device)
-    parent = find_parent(session, there, settings.method)
+    parent = find_parent(run_dir, there, settings.method)
     if parent is None:
         dataset = find_dataset(settings.dataset, settings.data_dir, report)
-        note = f"a new run in {session.directory}"
+        note = f"a new run in {run_dir.path}"
     else:
         theirs = parent.config
         shared = {key: theirs["model"].get(key) for key in inherited(theirs["method"], kind)}
         training = {"dataset": theirs["training"]["dataset"]}
-        refuse_contradictions(session, {"model": shared, "training": training}, settings)
+        refuse_contradictions(run_dir, {"model": shared, "training": training}, settings)
         options |= shared
         dataset = load_same_dataset(theirs["training"], settings.data_dir)
         note = (
-            f"a new run in {session.directory}, from the autoencoder that "
+            f"a new run in {run_dir.path}, from the autoencoder that "
             f"{script_of(theirs['method'])} trained to epoch {parent.epoch}, now in "
-            f"{session.directory / theirs['method']}; the rest starts fresh"
+            f"{run_dir.path / theirs['method']}; the rest starts fresh"
         )
     if settings.deterministic:
         be_deterministic()
@@ -236,7 +237,9 @@ def has_ended(
     return None
 
 
-def refuse_contradictions(session: Session, config: dict[str, Any], settings: Settings) -> None:
+def refuse_contradictions(
+    run_dir: RunDirectory, config: dict[str, Any], settings: Settings
+) -> None:
     """Stop where a setting says something else than the run in the directory.
 
     Raises:
@@ -246,7 +249,7 @@ def refuse_contradictions(session: Session, config: dict[str, Any], settings: Se
     instead = "leave {} out, or name another --ckpt-dir"
     if settings.patience and not saved.get("patience") and not saved.get("hold_out"):
         raise UserError(
-            f"{session.directory} was trained without --patience, so no images were held out for "
+            f"{run_dir.path} was trained without --patience, so no images were held out for "
             f"it: {instead.format('it')}"
         )
     given = {k: v for k, v in settings.options.items() if not (k == "precision" and v == "auto")}
@@ -261,18 +264,17 @@ def refuse_contradictions(session: Session, config: dict[str, Any], settings: Se
         if value is False:
             was, flag = f"with {key}", f"--no-{key.replace('_', '-')}"
             raise UserError(
-                f"{session.directory} was trained {was}, and {flag} was given: "
-                f"{instead.format('it')}"
+                f"{run_dir.path} was trained {was}, and {flag} was given: {instead.format('it')}"
             )
         missing = saved[key] is None or saved[key] is False
         how = f"without {flag}" if missing else f"with {flag} {saved[key]}"
         not_this = "" if value is True else f", not {value}"
-        raise UserError(
-            f"{session.directory} was trained {how}{not_this}: {instead.format('the flag')}"
-        )
+        raise UserError(f"{run_dir.path} was trained {how}{not_this}: {instead.format('the flag')}")
 
 
-def find_parent(session: Session, there: Checkpoint | None, method_name: str) -> Checkpoint | None:
+def find_parent(
+    run_dir: RunDirectory, there: Checkpoint | None, method_name: str
+) -> Checkpoint | None:
     """What a new run in this directory is to take networks from, if anything.
 
     Raises:
@@ -283,12 +285,12 @@ def find_parent(session: Session, there: Checkpoint | None, method_name: str) ->
         name = there.config["method"]
         if name not in starts_from:
             raise UserError(
-                f"{session.directory} was trained by {script_of(name)}: "
+                f"{run_dir.path} was trained by {script_of(name)}: "
                 f"name another --ckpt-dir for {script_of(method_name)}"
             )
         return there
     # Moved out of the way by a start that did not live to its first checkpoint.
-    moved = (Session(session.directory / name).newest() for name in starts_from)
+    moved = (RunDirectory(run_dir.path / name).newest() for name in starts_from)
     return next((parent for parent in moved if parent), None)
 
 

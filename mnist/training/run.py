@@ -16,7 +16,7 @@ from mnist.networks.classifier import PART
 from mnist.networks.prior import Prior
 from mnist.networks.sharpness import sharpen
 from mnist.training.checkpoint import Checkpoint
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 from mnist.training.validation import mean_style
 
 BATCH = 2000  # images that are encoded or decoded at once
@@ -378,7 +378,7 @@ def open_run(ckpt_dir: str | os.PathLike[str], device: str | torch.device = "cpu
     Raises:
         UserError: there is none, or it is damaged.
     """
-    return Run(Session(ckpt_dir).require_newest(), device)
+    return Run(RunDirectory(ckpt_dir).require_newest(), device)
 
 
 def balanced_sample(labels: Tensor, count: int, seed: int) -> Tensor:

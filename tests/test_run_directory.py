@@ -19,47 +19,47 @@ from mnist.data.spec import DataSpec
 from mnist.errors import StorageFailed, UserError
 from mnist.methods import Step
 from mnist.training.checkpoint import CONTENTS, Checkpoint, Progress, contents
-from mnist.training.session import Session
+from mnist.training.run_directory import RunDirectory
 
 
 @pytest.fixture
 def saved(tmp_path, method_name, tiny):
-    """A run of an epoch of three steps and one step more: (session, method, progress)."""
+    """A run of an epoch of three steps and one step more: (run_dir, method, progress)."""
     method = small(method_name)
     progress = Progress()
-    with Session(tmp_path / "run.ckpt") as session:
+    with RunDirectory(tmp_path / "run.ckpt") as run_dir:
         config = {"method": method_name, "model": method.config, "training": TRAINING}
-        session.start(config, [])
+        run_dir.start(config, [])
         for start in (0, 20, 40):
             method.step(tiny.train.batch(slice(start, start + 20)), Step(0, 0.2))
         progress.finish_epoch(3, train={"mse": 0.1 + 0.2}, test={"mse": 1 / 3})
-        session.save(method, progress)
+        run_dir.save(method, progress)
         numbers = method.step(tiny.train.batch(slice(0, 20)), Step(0, 0.3))
         progress.step = 1
         progress.history.append(numbers)
-        session.save(method, progress)
-        yield session, method, progress
+        run_dir.save(method, progress)
+        yield run_dir, method, progress
 
 
 def same_weights(one, other):
     return all(torch.equal(t, other.state_dict()[n]) for n, t in one.state_dict().items())
 
 
-def rewrite(session, **changes):
+def rewrite(run_dir, **changes):
     """Put changed contents, sealed as if they belonged there, in the newest checkpoint's place."""
-    folder = session.folders()[-1]
+    folder = run_dir.folders()[-1]
     content = files.read_folder(folder, CONTENTS)
     files.discard(folder)
     files.write_folder(folder, content | changes)
 
 
-def rewrite_config(session, **changes):
-    rewrite(session, **{"config.json": files.json_bytes(session.newest().config | changes)})
+def rewrite_config(run_dir, **changes):
+    rewrite(run_dir, **{"config.json": files.json_bytes(run_dir.newest().config | changes)})
 
 
 def test_what_is_saved_comes_back(saved):
-    session, method, progress = saved
-    checkpoint = session.newest()
+    run_dir, method, progress = saved
+    checkpoint = run_dir.newest()
     twin = checkpoint.build()
     assert not same_weights(method, twin)
     restored = checkpoint.restore(twin)
@@ -73,8 +73,8 @@ def test_what_is_saved_comes_back(saved):
 
 
 def test_metrics_have_a_row_per_epoch(saved):
-    session, _, progress = saved
-    with open(session.directory / "metrics.csv", newline="") as file:
+    run_dir, _, progress = saved
+    with open(run_dir.path / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 1
     assert float(rows[0]["train_mse"]) == progress.rows[0]["train_mse"]
@@ -82,30 +82,30 @@ def test_metrics_have_a_row_per_epoch(saved):
 
 @pytest.mark.parametrize("left", [None, "", "epoch,st", "epoch\n1\n2\n3\n"])
 def test_metrics_are_mended_at_the_start(saved, left):
-    session, _, progress = saved
-    path = session.directory / "metrics.csv"
+    run_dir, _, progress = saved
+    path = run_dir.path / "metrics.csv"
     whole = path.read_text()
     path.unlink() if left is None else path.write_text(left)
-    session.start(session.config, progress.rows)
+    run_dir.start(run_dir.config, progress.rows)
     assert path.read_text() == whole
-    session.start(session.config, [])
+    run_dir.start(run_dir.config, [])
     assert not path.exists()
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_newest_are_kept(saved, keep):
-    session, method, progress = saved
-    session.keep = keep
+    run_dir, method, progress = saved
+    run_dir.keep = keep
     for step in (2, 3, 10):
         progress.step = step
-        session.save(method, progress)
-    names = sorted(p.name for p in session.checkpoints.iterdir())
+        run_dir.save(method, progress)
+    names = sorted(p.name for p in run_dir.checkpoints.iterdir())
     assert names == ["step-00000005", "step-00000006", "step-00000013"][-keep:]
 
 
 def test_a_failed_save_leaves_the_one_before(saved, monkeypatch):
-    session, method, progress = saved
-    before = session.folders()
+    run_dir, method, progress = saved
+    before = run_dir.folders()
 
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -113,131 +113,131 @@ def test_a_failed_save_leaves_the_one_before(saved, monkeypatch):
     monkeypatch.setattr(files.os, "fsync", fail)
     progress.step = 2
     with pytest.raises(StorageFailed, match="No space left on device") as caught:
-        session.save(method, progress)
+        run_dir.save(method, progress)
     assert caught.value.exit_code == 4
-    assert session.folders() == before
-    assert not any(p.name.startswith(".") for p in session.checkpoints.iterdir())
-    session.newest().restore(session.newest().build())
+    assert run_dir.folders() == before
+    assert not any(p.name.startswith(".") for p in run_dir.checkpoints.iterdir())
+    run_dir.newest().restore(run_dir.newest().build())
 
 
 @pytest.mark.parametrize("gone", ["the directory", "its lock"])
 def test_a_directory_that_vanished_is_not_made_again(saved, gone):
-    session, method, progress = saved
+    run_dir, method, progress = saved
     if gone == "the directory":
-        shutil.rmtree(session.directory)
+        shutil.rmtree(run_dir.path)
     else:  # deleted, and another run begun in its place
-        (session.directory / ".lock").unlink()
-        (session.directory / ".lock").touch()
+        (run_dir.path / ".lock").unlink()
+        (run_dir.path / ".lock").touch()
     progress.step = 2
     with pytest.raises(StorageFailed, match="deleted or replaced"):
-        session.save(method, progress)
-    assert session.directory.exists() == (gone == "its lock")
+        run_dir.save(method, progress)
+    assert run_dir.path.exists() == (gone == "its lock")
 
 
 @pytest.mark.parametrize("name", [*CONTENTS, files.MANIFEST])
 @pytest.mark.parametrize("damage", ["gone", "cut", "one bit"])
 def test_damage_is_named_and_passed_over(saved, name, damage):
-    session, method, progress = saved
-    older, newest = session.folders()
+    run_dir, method, progress = saved
+    older, newest = run_dir.folders()
     content = (newest / name).read_bytes()
     (newest / name).unlink()
     if damage == "cut":
         (newest / name).write_bytes(content[: len(content) // 2])
     elif damage == "one bit":
         (newest / name).write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
-    checkpoint = session.newest()
+    checkpoint = run_dir.newest()
     assert checkpoint.folder == older
     assert list(checkpoint.damaged) == [newest]
     assert name in checkpoint.damaged[newest]
 
-    session.set_aside(checkpoint.damaged)
-    assert session.newest().damaged == {}
-    assert (session.checkpoints / "step-00000004.damaged").is_dir()
-    session.save(method, progress)  # its place is free again
-    assert session.newest().folder == newest
+    run_dir.set_aside(checkpoint.damaged)
+    assert run_dir.newest().damaged == {}
+    assert (run_dir.checkpoints / "step-00000004.damaged").is_dir()
+    run_dir.save(method, progress)  # its place is free again
+    assert run_dir.newest().folder == newest
 
 
 def test_where_no_checkpoint_is_whole_nothing_starts_afresh(saved):
-    session, _, _ = saved
-    for folder in session.folders():
+    run_dir, _, _ = saved
+    for folder in run_dir.folders():
         (folder / "progress.json").write_bytes(b"{}")
     with pytest.raises(StorageFailed, match=r"is whole \(step-00000004: progress.json does") as e:
-        session.newest()
+        run_dir.newest()
     assert e.value.exit_code == 4
-    for folder in session.folders():
+    for folder in run_dir.folders():
         folder.rename(folder.with_name(folder.name + ".damaged"))
     with pytest.raises(StorageFailed, match="there is none"):
-        session.newest()
-    shutil.rmtree(session.checkpoints)
+        run_dir.newest()
+    shutil.rmtree(run_dir.checkpoints)
     with pytest.raises(StorageFailed, match="there is none"):  # but there is a metrics.csv
-        session.newest()
+        run_dir.newest()
 
 
 def test_a_checkpoint_deleted_by_its_writer_is_no_damage(saved, monkeypatch):
-    session, method, progress = saved
+    run_dir, method, progress = saved
     read = Checkpoint.read.__func__
 
     def read_late(cls, folder, damaged):
         if progress.step == 1:  # at the first try only: by then the writer is two saves on
             for progress.step in (2, 3):
-                session.save(method, progress)
+                run_dir.save(method, progress)
         return read(cls, folder, damaged)
 
     monkeypatch.setattr(Checkpoint, "read", classmethod(read_late))
-    checkpoint = session.newest()
+    checkpoint = run_dir.newest()
     assert checkpoint.folder.name == "step-00000006"
     assert checkpoint.damaged == {}
 
 
 def test_a_link_to_nowhere_is_damage(saved):
-    session, _, _ = saved
-    older, newest = session.folders()
+    run_dir, _, _ = saved
+    older, newest = run_dir.folders()
     shutil.rmtree(newest)
     newest.symlink_to("nowhere")
-    checkpoint = session.newest()
+    checkpoint = run_dir.newest()
     assert (checkpoint.folder, list(checkpoint.damaged)) == (older, [newest])
 
 
 def test_a_start_after_another_process_began_there_changes_nothing(saved):
-    session, _, _ = saved
-    before = {p: p.read_bytes() for p in session.directory.rglob("*.*") if p.is_file()}
-    config = session.config
-    session.lock_file.close()
-    with Session(session.directory) as second, pytest.raises(UserError, match="meanwhile"):
+    run_dir, _, _ = saved
+    before = {p: p.read_bytes() for p in run_dir.path.rglob("*.*") if p.is_file()}
+    config = run_dir.config
+    run_dir.lock_file.close()
+    with RunDirectory(run_dir.path) as second, pytest.raises(UserError, match="meanwhile"):
         second.start(config | {"method": "other"}, [])
-    assert {p: p.read_bytes() for p in session.directory.rglob("*.*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in run_dir.path.rglob("*.*") if p.is_file()} == before
 
 
 def test_weights_of_another_shape_are_named(saved):
-    session, method, _ = saved
+    run_dir, method, _ = saved
     change = {"model": method.config | {"feature_size": 5}}
     says = r"float32 \(8, 13\), float32 \(8, 15\) was expected"
     if method.name == "classifier":
         change = {"data": DataSpec((1, 28, 28), tuple("abcde")).as_config()}
         says = r"float32 \(10,\), float32 \(5,\) was expected"
-    rewrite_config(session, **change)
+    rewrite_config(run_dir, **change)
     with pytest.raises(UserError, match=says):
-        session.newest().build()
+        run_dir.newest().build()
 
 
 def test_weights_of_another_network_are_named(saved):
-    session, method, _ = saved
+    run_dir, method, _ = saved
     other, says = {
         "sae": ("aae", "discriminator.* absent"),
         "aae": ("sae", "discriminator.* absent was expected"),
         "classifier": ("sae", "classifier.* absent was expected"),
     }[method.name]
-    rewrite_config(session, method=other, model=SMALL)
+    rewrite_config(run_dir, method=other, model=SMALL)
     with pytest.raises(UserError, match=says):
-        session.newest().build()
+        run_dir.newest().build()
 
 
 def test_a_network_of_terabytes_is_not_built(saved):
-    session, method, _ = saved
+    run_dir, method, _ = saved
     for hidden in ([10**9, 10**9], [10**30], [3] * 10_000):
-        rewrite_config(session, model=method.config | {"hidden": hidden})
+        rewrite_config(run_dir, model=method.config | {"hidden": hidden})
         with pytest.raises(UserError):
-            session.newest().build()
+            run_dir.newest().build()
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,10 @@ def test_a_network_of_terabytes_is_not_built(saved):
     ],
 )
 def test_a_config_that_is_not_ours_is_named(saved, change, says):
-    session, _, _ = saved
-    rewrite_config(session, **change)
+    run_dir, _, _ = saved
+    rewrite_config(run_dir, **change)
     with pytest.raises(UserError, match=says):
-        session.newest().build()
+        run_dir.newest().build()
 
 
 @pytest.mark.parametrize(
@@ -270,17 +270,17 @@ def test_a_config_that_is_not_ours_is_named(saved, change, says):
     ],
 )
 def test_a_progress_that_cannot_be_is_refused(saved, change):
-    session, _, _ = saved
-    progress = session.newest().progress | change
-    rewrite(session, **{"progress.json": files.json_bytes(progress)})
+    run_dir, _, _ = saved
+    progress = run_dir.newest().progress | change
+    rewrite(run_dir, **{"progress.json": files.json_bytes(progress)})
     with pytest.raises(UserError):
-        session.newest().restore(session.newest().build())
+        run_dir.newest().restore(run_dir.newest().build())
 
 
 @pytest.mark.parametrize("change", ["shape", "missing", "extra", "generator", "history"])
 def test_a_trainer_state_that_cannot_be_is_refused(saved, change):
-    session, _, _ = saved
-    state = dict(session.newest().trainer)
+    run_dir, _, _ = saved
+    state = dict(run_dir.newest().trainer)
     memory = next(name for name in state if name.endswith(".0.exp_avg"))
     player = memory.split(".")[0]
     if change == "shape":
@@ -293,9 +293,9 @@ def test_a_trainer_state_that_cannot_be_is_refused(saved, change):
         state["generator"] = state["generator"][:7].clone()
     else:
         del state["history"]
-    rewrite(session, **{"trainer.safetensors": files.tensor_pieces(state)})
+    rewrite(run_dir, **{"trainer.safetensors": files.tensor_pieces(state)})
     with pytest.raises(UserError, match="does not fit this run"):
-        session.newest().restore(session.newest().build())
+        run_dir.newest().restore(run_dir.newest().build())
 
 
 JSON = st.recursive(
@@ -323,7 +323,7 @@ def test_any_config_gives_a_run_or_one_clear_line(data, tmp_path_factory):
     folder.parent.mkdir()
     files.write_folder(folder, content | {name: files.json_bytes(changed)})
     try:
-        checkpoint = Session(folder.parent.parent).newest()
+        checkpoint = RunDirectory(folder.parent.parent).newest()
         checkpoint.restore(checkpoint.build())
     except UserError as problem:
         line = str(problem)
@@ -331,33 +331,33 @@ def test_any_config_gives_a_run_or_one_clear_line(data, tmp_path_factory):
 
 
 def test_no_run(tmp_path):
-    assert Session(tmp_path / "nowhere").newest() is None
+    assert RunDirectory(tmp_path / "nowhere").newest() is None
     with pytest.raises(UserError, match="no trained run in"):
-        Session(tmp_path / "nowhere").require_newest()
+        RunDirectory(tmp_path / "nowhere").require_newest()
 
 
 def test_a_run_of_the_format_before_names_its_version(saved):
-    session, _, _ = saved
-    (session.directory / "config.json").write_text('{"format": 1}')
-    for folder in session.folders():
+    run_dir, _, _ = saved
+    (run_dir.path / "config.json").write_text('{"format": 1}')
+    for folder in run_dir.folders():
         (folder / files.MANIFEST).unlink()
     with pytest.raises(UserError, match=r"in format 1 by mnist-style 0\.1\.0") as caught:
-        session.newest()
+        run_dir.newest()
     assert caught.value.exit_code == 2
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write to") as caught:
-        Session(tmp_path / "file").start({}, [])
+        RunDirectory(tmp_path / "file").start({}, [])
     assert caught.value.exit_code == 2
 
 
 HOLD = """
 import sys
-from mnist.training.session import Session
-with Session(sys.argv[1]) as session:
-    session.lock()
+from mnist.training.run_directory import RunDirectory
+with RunDirectory(sys.argv[1]) as run_dir:
+    run_dir.lock()
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -374,59 +374,59 @@ def test_one_process_writes(tmp_path):
         assert holder.stdout.readline() == "locked\n"
         with (
             pytest.raises(UserError, match=rf"in use by process {holder.pid} on \S+:"),
-            Session(tmp_path) as second,
+            RunDirectory(tmp_path) as second,
         ):
             second.lock()
-        with pytest.raises(UserError, match="in use by"), Session(tmp_path) as second:
+        with pytest.raises(UserError, match="in use by"), RunDirectory(tmp_path) as second:
             second.start({}, [])
         holder.kill()
         holder.wait()
-        with Session(tmp_path) as second:  # SIGKILL leaves nothing to clear away
+        with RunDirectory(tmp_path) as second:  # SIGKILL leaves nothing to clear away
             second.lock()
             second.lock()
             second.check_ours()
-    with Session(tmp_path) as third:
+    with RunDirectory(tmp_path) as third:
         third.lock()
 
 
 def test_archiving_keeps_a_run_whole_even_if_it_stops_half_way(saved):
-    session, method, _ = saved
-    half = session.directory / "sae"
+    run_dir, method, _ = saved
+    half = run_dir.path / "sae"
     half.mkdir()
-    (session.directory / "metrics.csv").rename(half / "metrics.csv")  # where a crash left it
-    session.archive("sae")
-    assert session.newest() is None
-    checkpoint = Session(half).newest()
+    (run_dir.path / "metrics.csv").rename(half / "metrics.csv")  # where a crash left it
+    run_dir.archive("sae")
+    assert run_dir.newest() is None
+    checkpoint = RunDirectory(half).newest()
     twin = checkpoint.build()
     checkpoint.restore(twin)
     assert same_weights(method, twin)
     assert {p.name for p in half.iterdir()} == {"metrics.csv", "config.json", "checkpoints"}
-    assert {p.name for p in session.directory.iterdir()} == {".lock", "sae"}
+    assert {p.name for p in run_dir.path.iterdir()} == {".lock", "sae"}
 
 
 def test_archiving_overwrites_no_run(saved):
-    session, method, progress = saved
-    session.archive("sae")
-    kept = Session(session.directory / "sae").folders()[-1].stat().st_mtime_ns
-    session.start(session.config, progress.rows)
-    session.save(method, progress)
+    run_dir, method, progress = saved
+    run_dir.archive("sae")
+    kept = RunDirectory(run_dir.path / "sae").folders()[-1].stat().st_mtime_ns
+    run_dir.start(run_dir.config, progress.rows)
+    run_dir.save(method, progress)
     with pytest.raises(UserError, match="where another run is"):
-        session.archive("sae")
-    assert Session(session.directory / "sae").folders()[-1].stat().st_mtime_ns == kept
+        run_dir.archive("sae")
+    assert RunDirectory(run_dir.path / "sae").folders()[-1].stat().st_mtime_ns == kept
 
 
 def test_a_checkpoint_stands_alone(saved):
-    session, method, _ = saved
-    (session.directory / "config.json").write_text("damaged")
-    (session.directory / "metrics.csv").unlink()
-    checkpoint = session.newest()
+    run_dir, method, _ = saved
+    (run_dir.path / "config.json").write_text("damaged")
+    (run_dir.path / "metrics.csv").unlink()
+    checkpoint = run_dir.newest()
     twin = checkpoint.build()
     checkpoint.restore(twin)
     assert same_weights(method, twin)
 
 
 def test_loading_never_unpickles(saved, monkeypatch):
-    session, method, _ = saved
+    run_dir, method, _ = saved
 
     def refuse(*_, **__):
         raise AssertionError("unpickled")
@@ -435,34 +435,34 @@ def test_loading_never_unpickles(saved, monkeypatch):
     monkeypatch.setattr(pickle, "loads", refuse)
     monkeypatch.setattr(pickle, "load", refuse)
     monkeypatch.setattr(torch, "load", refuse)
-    checkpoint = session.newest()
+    checkpoint = run_dir.newest()
     twin = checkpoint.build()
     checkpoint.restore(twin)
     assert same_weights(method, twin)
 
 
 def test_a_leftover_of_a_killed_save_is_no_checkpoint(saved):
-    session, method, progress = saved
-    shutil.copytree(session.folders()[-1], session.checkpoints / ".partial")
-    (session.checkpoints / ".partial" / "progress.json").unlink()
-    twin = session.newest().build()
-    session.newest().restore(twin)
+    run_dir, method, progress = saved
+    shutil.copytree(run_dir.folders()[-1], run_dir.checkpoints / ".partial")
+    (run_dir.checkpoints / ".partial" / "progress.json").unlink()
+    twin = run_dir.newest().build()
+    run_dir.newest().restore(twin)
     assert same_weights(method, twin)
     progress.step = 2
-    session.save(method, progress)
-    assert not (session.checkpoints / ".partial").exists()
+    run_dir.save(method, progress)
+    assert not (run_dir.checkpoints / ".partial").exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="it moves a run to a GPU and back")
 def test_a_run_moves_between_devices(saved, tiny):
-    session, _, progress = saved
-    moved = session.newest().build().to("cuda")
-    session.newest().restore(moved)
+    run_dir, _, progress = saved
+    moved = run_dir.newest().build().to("cuda")
+    run_dir.newest().restore(moved)
     images, labels, *_ = tiny.train.batch(slice(0, 20))
     moved.step(Batch(images.cuda(), labels.cuda()), Step(0, 0.3))
     progress.step = 2
     progress.history.append(progress.history[-1])
-    session.save(moved, progress)
-    back = session.newest().build()
-    session.newest().restore(back)
+    run_dir.save(moved, progress)
+    back = run_dir.newest().build()
+    run_dir.newest().restore(back)
     assert same_weights(back, moved.cpu())

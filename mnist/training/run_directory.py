@@ -4,6 +4,7 @@
       config.json             what rebuilds the method, and what it was trained on: a copy
       metrics.csv             a row per epoch: a copy
       samples/epoch-001.png   pictures of test images and samples
+      train.log               what training said: a line is lost at worst
       checkpoints/
         step-00000300/        one moment of the run (mnist/checkpoint.py): the newest few are kept
       .lock                   held by the process that writes here
@@ -35,29 +36,29 @@ STEP = re.compile(r"step-\d{8}")  # their names, which sort by the number of ste
 
 # What a run directory holds, or was left with by a start that did not live to its first checkpoint;
 # besides, runs that were moved out of the way, by the names of methods.
-OURS = {".lock", "checkpoints", "config.json", "metrics.csv", "samples"}
+OURS = {".lock", "checkpoints", "config.json", "metrics.csv", "samples", "train.log"}
 
 
-class Session:
+class RunDirectory:
     """The run in one directory.
 
-    Whoever writes to it holds its lock: `with Session(directory) as session: session.lock()`.
+    Whoever writes to it holds its lock: `with RunDirectory(path) as run_dir: run_dir.lock()`.
 
     Args:
-        directory: the run's; it need not exist yet.
+        path: of the directory; it need not exist yet.
         keep: how many checkpoints are kept.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], keep: int = 2):
-        self.directory = Path(directory)
-        self.checkpoints = self.directory / "checkpoints"
+    def __init__(self, path: str | os.PathLike[str], keep: int = 2):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
         self.keep = keep
         self.config: dict[str, Any] = {}  # what `save` puts beside the weights
         self.lock_file: io.TextIOWrapper | None = None
 
     # --- one writer -----------------------------------------------------------------------------
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> RunDirectory:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,14 +78,14 @@ class Session:
         if self.lock_file:
             return
         try:
-            file = open(self.directory / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+            file = open(self.path / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
             file.close()
             raise UserError(
-                f"{self.directory} is in use by {holder}: wait for it, or name another --ckpt-dir"
+                f"{self.path} is in use by {holder}: wait for it, or name another --ckpt-dir"
             ) from error
         except OSError as error:
             raise self.unwritable(error) from error
@@ -101,13 +102,13 @@ class Session:
             StorageFailed: it was deleted or replaced.
         """
         try:
-            there = os.stat(self.directory / ".lock")
+            there = os.stat(self.path / ".lock")
         except OSError:
             there = None
         assert self.lock_file is not None  # as of anybody who writes
         if there is None or not os.path.samestat(there, os.fstat(self.lock_file.fileno())):
             raise StorageFailed(
-                f"{self.directory} was deleted or replaced while this run went on: nothing is "
+                f"{self.path} was deleted or replaced while this run went on: nothing is "
                 "written there any more"
             )
 
@@ -142,7 +143,7 @@ class Session:
                     return self.newest()  # its writer, who has newer ones, has just deleted it
                 self.refuse_format_1(folder)
                 damaged[folder] = str(error)
-        remains = [self.directory / "metrics.csv", *self.checkpoints.glob("step-*")]
+        remains = [self.path / "metrics.csv", *self.checkpoints.glob("step-*")]
         if damaged or any(path.exists() for path in remains):
             reasons = "; ".join(f"{path.name}: {why}" for path, why in damaged.items())
             raise StorageFailed(
@@ -156,11 +157,11 @@ class Session:
         if (folder / files.MANIFEST).exists():
             return
         try:
-            config = files.json_object("", files.read_file(self.directory / "config.json"))
+            config = files.json_object("", files.read_file(self.path / "config.json"))
         except Damaged:
             return
         if config.get("format") == 1:
-            raise files.another_format(self.directory, 1, "mnist-style 0.1.0")
+            raise files.another_format(self.path, 1, "mnist-style 0.1.0")
 
     def require_newest(self) -> Checkpoint:
         """The newest whole checkpoint.
@@ -171,21 +172,21 @@ class Session:
         newest = self.newest()
         if newest is None:
             raise UserError(
-                f"no trained run in {self.directory}: train one first, as with "
-                f"./mnist-aae.py --ckpt-dir {self.directory}"
+                f"no trained run in {self.path}: train one first, as with "
+                f"./mnist-aae.py --ckpt-dir {self.path}"
             )
         return newest
 
     def refuse_other_contents(self) -> None:
         """Raise a UserError for a directory in which there is something, and no run."""
         try:
-            there = {path.name for path in self.directory.iterdir()}
+            there = {path.name for path in self.path.iterdir()}
         except OSError:  # said better where it is to be written
             return
         others = there - OURS - METHODS.keys()
         if others and "checkpoints" not in there:
             raise UserError(
-                f"{self.directory} holds no run, but {sorted(others)[0]}: name a new --ckpt-dir"
+                f"{self.path} holds no run, but {sorted(others)[0]}: name a new --ckpt-dir"
             )
 
     # --- what is written ------------------------------------------------------------------------
@@ -203,15 +204,13 @@ class Session:
             if self.lock_file:
                 self.check_ours()
             else:
-                self.directory.mkdir(parents=True, exist_ok=True)
-                files.flush(self.directory.parent)
+                self.path.mkdir(parents=True, exist_ok=True)
+                files.flush(self.path.parent)
                 self.lock()
                 if self.folders():
-                    raise UserError(
-                        f"another process has begun a run in {self.directory} meanwhile"
-                    )
+                    raise UserError(f"another process has begun a run in {self.path} meanwhile")
             self.checkpoints.mkdir(exist_ok=True)
-            files.write_file(self.directory / "config.json", files.json_bytes(config))
+            files.write_file(self.path / "config.json", files.json_bytes(config))
             self.write_metrics(rows)
         except OSError as error:
             raise self.unwritable(error) from error
@@ -220,8 +219,7 @@ class Session:
         """What to say of a directory that nothing can be written to."""
         kind = StorageFailed if self.folders() else UserError
         return kind(
-            f"cannot write to {self.directory} ({error.strerror}): mend that, or name another "
-            "--ckpt-dir"
+            f"cannot write to {self.path} ({error.strerror}): mend that, or name another --ckpt-dir"
         )
 
     def save(self, method: Method, progress: Progress) -> Path:
@@ -246,7 +244,7 @@ class Session:
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         """Make metrics.csv hold these rows: whole rows, one an epoch."""
-        path = self.directory / "metrics.csv"
+        path = self.path / "metrics.csv"
         if not rows:
             path.unlink(missing_ok=True)
             return
@@ -282,20 +280,20 @@ class Session:
             UserError: that sub-directory has a run already.
             StorageFailed: the disk refuses.
         """
-        target = Session(self.directory / name)
+        target = RunDirectory(self.path / name)
         if target.folders():
             raise UserError(
-                f"{self.directory} is to move to {target.directory}, where another run is: "
+                f"{self.path} is to move to {target.path}, where another run is: "
                 "name another --ckpt-dir, or move that one away"
             )
         try:
-            target.directory.mkdir(exist_ok=True)
-            for item in ("samples", "config.json", "metrics.csv", "checkpoints"):
-                if (self.directory / item).exists():
-                    (self.directory / item).rename(target.directory / item)
-            files.flush(target.directory)
-            files.flush(self.directory)
+            target.path.mkdir(exist_ok=True)
+            for item in ("samples", "train.log", "config.json", "metrics.csv", "checkpoints"):
+                if (self.path / item).exists():
+                    (self.path / item).rename(target.path / item)
+            files.flush(target.path)
+            files.flush(self.path)
         except OSError as error:
             raise StorageFailed(
-                f"cannot move {self.directory} to {target.directory} ({error.strerror})"
+                f"cannot move {self.path} to {target.path} ({error.strerror})"
             ) from error
