@@ -14,16 +14,17 @@ import pytest
 import torch
 
 from mnist import data
-from mnist.data import download, mnist
+from mnist.data import download, mnist, writers
 from mnist.data.bundled import MNIST_5K_SHA256
 from mnist.data.idx import pair
 from mnist.errors import UserError
 
 
 def idx(array):
-    """An array of bytes in IDX format."""
+    """An array of bytes, or of big-endian 32-bit integers, in IDX format."""
     shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+    kind = 8 if array.dtype == np.uint8 else 12
+    return bytes([0, 0, kind, array.ndim]) + shape + array.tobytes()
 
 
 @pytest.fixture
@@ -72,6 +73,91 @@ def test_folders_are_searched_in_order(folder, monkeypatch):
     ]
     shutil.copytree(folder, folder / "data", ignore=shutil.ignore_patterns("data"))
     assert data.load_dataset("mnist", "from-flag").source == "data"
+
+
+# --- who wrote them -----------------------------------------------------------------------------
+
+
+def qmnist_labels(monkeypatch, shift=0):
+    """Two files of labels, of more images than MNIST has; their sums are taken as right."""
+    files = {}
+    for name, count in zip(writers.QMNIST_SHA256, (35, 60), strict=True):
+        rows = np.zeros((count, 8), ">i4")
+        rows[:, 0] = (np.arange(count) + shift) % 10
+        rows[:, 2] = 2000 + np.arange(count) // 5
+        files[name] = idx(rows)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setattr(writers, "QMNIST_SHA256", sums)
+    return files
+
+
+@pytest.mark.parametrize("place", [".", "../qmnist", "../../QMNIST/raw"])
+def test_writers_are_read_where_their_files_are(folder, monkeypatch, place):
+    home = folder / "data" / "MNIST" / "raw"
+    shutil.copytree(folder, home, ignore=shutil.ignore_patterns("data"))
+    without = data.load_dataset("mnist", home)
+    assert without.train.writers is None
+    for number, (name, content) in enumerate(qmnist_labels(monkeypatch).items()):
+        target = home / place
+        target.mkdir(parents=True, exist_ok=True)
+        packed = (f"{name}.gz", gzip.compress(content)) if number else (name, content)
+        (target / packed[0]).write_bytes(packed[1])
+    dataset = data.load_dataset("mnist", home)
+    assert dataset.train.writers.tolist() == [2000 + i // 5 for i in range(30)]
+    assert dataset.test.writers.tolist() == [2000 + i // 5 for i in range(20)]
+    assert dataset.sha256 == without.sha256  # runs without writers are of the same data
+    assert dataset.train.batch(slice(4, 6)).writers.tolist() == [2000, 2001]
+    assert len(dataset.hold_out(10).held_out.writers) == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda content: content[:-1] + b"\x01", "is not QMNIST's: the SHA-256"),
+        (lambda content: content[:-1], "truncated or damaged"),
+        (lambda content: content[:2] + b"\x08" + content[3:], "no IDX file of 2 dimension"),
+        (lambda content: None, "some of QMNIST's labels but not qmnist-test-labels-idx2-int"),
+    ],
+)
+def test_labels_of_other_contents_are_named(folder, monkeypatch, change, says):
+    for name, content in qmnist_labels(monkeypatch).items():
+        content = change(content) if "test" in name else content
+        if content is not None:
+            (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=says) as caught:
+        data.load_dataset("mnist", folder)
+    assert "qmnist-test" in str(caught.value)
+
+
+def test_labels_of_other_digits_are_named(folder, monkeypatch):
+    for name, content in qmnist_labels(monkeypatch, shift=1).items():
+        (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match="names other digits than MNIST's labels"):
+        data.load_dataset("mnist", folder)
+
+
+def test_writers_are_downloaded_whole(folder, monkeypatch):
+    files = qmnist_labels(monkeypatch)
+    asked = []
+
+    def fetch(url, root, filename):
+        asked.append(url)
+        name = filename.removesuffix(".gz")
+        content = files[name] if name in files else (folder / name).read_bytes()
+        (Path(root) / filename).write_bytes(gzip.compress(content))
+
+    stand_in_torchvision(monkeypatch, fetch)
+    dataset = data.load_dataset("mnist", folder / "new")
+    assert dataset.train.writers.tolist() == [2000 + i // 5 for i in range(30)]
+    assert asked[-2:] == [f"https://q/{name}.gz" for name in files]
+    place = folder / "new" / "QMNIST" / "raw"
+    assert sorted(path.name for path in place.iterdir()) == sorted(f"{name}.gz" for name in files)
+    asked.clear()
+    assert data.load_dataset("mnist", folder / "new").test.writers is not None
+    assert asked == []
+
+
+# --- damage -------------------------------------------------------------------------------------
 
 
 def damage(folder, name, content):
@@ -141,6 +227,12 @@ def stand_in_torchvision(monkeypatch, fetch):
     datasets.MNIST = types.SimpleNamespace(
         mirrors=["http://plain/", "https://one/", "https://two/"],
         resources=[(f"{name}.gz", "md5") for name in mnist.MNIST_SHA256],
+    )
+    datasets.QMNIST = types.SimpleNamespace(
+        resources={
+            part: [("https://q/images.gz", "md5"), (f"https://q/{name}.gz", "md5")]
+            for part, name in zip(("train", "test"), writers.QMNIST_SHA256, strict=True)
+        }
     )
     utils.download_url = lambda url, root, filename, md5: fetch(url, root, filename)
     monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))

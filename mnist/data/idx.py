@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ import torch
 from mnist.data.spec import DataSpec
 from mnist.data.types import Split
 from mnist.errors import UserError
+
+BYTE, INT = 8, 12  # types of numbers: unsigned bytes, and big-endian 32-bit integers
+TYPES: dict[int, np.dtype[Any]] = {BYTE: np.dtype(np.uint8), INT: np.dtype(">i4")}
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
@@ -31,29 +35,36 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"cannot read {path} ({error.strerror}): see who may") from error
 
 
-def parse_idx(content: bytes, dimensions: int, path: Path) -> np.ndarray:
-    """An array of bytes from the IDX format of http://yann.lecun.com/exdb/mnist/.
+def parse_idx(content: bytes, dimensions: int, path: Path, kind: int = BYTE) -> np.ndarray:
+    """An array from the IDX format of http://yann.lecun.com/exdb/mnist/.
 
-    The header is two zero bytes, a type (8: unsigned byte), the number of dimensions, and each
-    dimension as a big-endian 32-bit integer.
+    The header is two zero bytes, a type, the number of dimensions, and each dimension as a
+    big-endian 32-bit integer.
+
+    Args:
+        content: of a file.
+        dimensions: that it is to have.
+        path: of the file, for messages.
+        kind: the type it is to be of, `BYTE` or `INT`.
 
     Raises:
         UserError: another magic number, or a length that the header does not announce.
     """
     start = 4 + 4 * dimensions
-    if len(content) < start or content[:4] != bytes([0, 0, 8, dimensions]):
+    if len(content) < start or content[:4] != bytes([0, 0, kind, dimensions]):
         raise UserError(
             f"{path} is no IDX file of {dimensions} dimension(s): it starts with "
-            f"0x{content[:4].hex()} where 0x0000080{dimensions} was expected; fetch it again"
+            f"0x{content[:4].hex()} where 0x0000{kind:02x}{dimensions:02x} was expected; fetch it "
+            "again"
         )
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
-    announced = start + int(np.prod(shape, dtype=object))
+    announced = start + int(np.prod(shape, dtype=object)) * TYPES[kind].itemsize
     if len(content) != announced:
         raise UserError(
             f"{path} holds {len(content):,} bytes where its header announces {announced:,}: "
             "it is truncated or damaged; fetch it again"
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(content, TYPES[kind], offset=start).reshape(shape)
 
 
 def pair(images: np.ndarray, labels: np.ndarray, spec: DataSpec, where: object) -> Split:

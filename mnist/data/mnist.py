@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from mnist.data.download import download, torchvision
 from mnist.data.idx import find_idx, pair, parse_idx, read_bytes
 from mnist.data.spec import DataSpec
 from mnist.data.types import Dataset, Unavailable
+from mnist.data.writers import download_writers, find_writers, with_writers
 from mnist.errors import UserError
 
 MNIST = DataSpec((1, 28, 28), tuple("0123456789"), "digit")
@@ -29,13 +31,17 @@ def read_mnist(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         return read_mnist_folder(folder)
     folders = data_folders(data_dir)
     try:
-        return read_mnist_folder(download_mnist(folders[0]))
+        folder = download_mnist(folders[0])
     except Unavailable as reason:
         searched = ", ".join(map(str, folders))
         raise Unavailable(
             f"no MNIST files in {searched}, and {reason}: name a folder with the files by "
             "--data-dir"
         ) from reason
+    dataset = read_mnist_folder(folder)
+    with suppress(Unavailable):  # little needs them
+        return with_writers(dataset, download_writers(folders[0], dataset))
+    return dataset
 
 
 def find_mnist(data_dir: str | os.PathLike[str] | None = None) -> Path | None:
@@ -61,6 +67,8 @@ def data_folders(data_dir: str | os.PathLike[str] | None) -> list[Path]:
 
 def read_mnist_folder(folder: Path) -> Dataset:
     """MNIST from the four files in one folder, each checked against its published SHA-256.
+
+    With the writers, if QMNIST's labels are there or beside it.
 
     Raises:
         UserError: a file is missing, malformed, or not the published one.
@@ -92,7 +100,9 @@ def read_mnist_folder(folder: Path) -> Dataset:
                 f"{path} is not MNIST's: the SHA-256 of its contents starts with {actual[:12]}, "
                 f"not {expected[:12]}; delete it, or name another folder with --data-dir"
             )
-    return Dataset("mnist", MNIST, train, test, source=str(folder))
+    dataset = Dataset("mnist", MNIST, train, test, source=str(folder))
+    labels = find_writers(folder)
+    return with_writers(dataset, labels) if labels else dataset
 
 
 def download_mnist(folder: Path) -> Path:
