@@ -286,6 +286,29 @@ def test_an_animation_moves_stops_and_saves(window, tmp_path):
     assert not shown.isVisible()
 
 
+def test_ctrl_c_while_a_window_opens(window, monkeypatch):
+    """It comes when the window is on the screen already, and Qt does not wait for anything yet."""
+    from PyQt5.QtCore import QTimer
+
+    from mnist.figures.window import application, run
+
+    show = window.show
+
+    def interrupted():
+        show()
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(window, "show", interrupted)
+    waited = []
+    late = QTimer()  # so that a failure does not wait forever
+    late.timeout.connect(lambda: (waited.append(True), application().quit()))
+    late.start(5000)
+    with pytest.raises(KeyboardInterrupt):
+        run(window)
+    late.stop()
+    assert not waited
+
+
 @pytest.mark.parametrize(
     ("script", "flags"),
     [
@@ -321,7 +344,10 @@ def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script, flags):
                 break
         assert process.poll() is None, process.stderr.read()
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        try:
+            output, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert ("written" in output) == (script == "guide.py")
     assert "stopped" in errors

@@ -376,8 +376,10 @@ def run(window: Window) -> None:
     handler = signal.signal(
         signal.SIGINT, lambda *_: fail(KeyboardInterrupt, KeyboardInterrupt(), 0)
     )
-    beat = QTimer()  # Qt waits in its own code: Python gets to its signals only when called
-    beat.timeout.connect(lambda: None)
+    # Qt waits in its own code: Python gets to its signals only when called. And an exit before
+    # Qt waits is forgotten.
+    beat = QTimer()
+    beat.timeout.connect(lambda: app.exit(1) if failures else None)
     beat.start(100)
     try:
         window.show()
