@@ -453,7 +453,9 @@ def test_a_leftover_of_a_killed_save_is_no_checkpoint(saved):
     assert not (run_dir.checkpoints / ".partial").exists()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="it moves a run to a GPU and back")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="moves a run to a GPU and back, which needs one"
+)
 def test_a_run_moves_between_devices(saved, tiny):
     run_dir, _, progress = saved
     moved = run_dir.newest().build().to("cuda")

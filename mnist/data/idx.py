@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,20 @@ def parse_idx(content: bytes, dimensions: int, path: Path, kind: int = BYTE) -> 
             "it is truncated or damaged; fetch it again"
         )
     return np.frombuffer(content, TYPES[kind], offset=start).reshape(shape)
+
+
+def refuse_unpublished(path: Path, content: bytes, sha256: str, owner: str) -> None:
+    """See that a file's contents, unwrapped, are those that its owner published.
+
+    Raises:
+        UserError: they are not.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise UserError(
+            f"{path} is not {owner}'s: the SHA-256 of its contents starts with {found[:12]}, "
+            f"not {sha256[:12]}; delete it, or name another folder with --data-dir"
+        )
 
 
 def pair(images: np.ndarray, labels: np.ndarray, spec: DataSpec, where: object) -> Split:

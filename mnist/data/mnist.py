@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from mnist.data.download import download, torchvision
-from mnist.data.idx import find_idx, pair, parse_idx, read_bytes
+from mnist.data.idx import find_idx, pair, parse_idx, read_bytes, refuse_unpublished
 from mnist.data.spec import DataSpec
 from mnist.data.types import Dataset, Unavailable
 from mnist.data.writers import download_writers, find_writers, with_writers
@@ -39,7 +38,7 @@ def read_mnist(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
             "--data-dir"
         ) from reason
     dataset = read_mnist_folder(folder)
-    with suppress(Unavailable):  # little needs them
+    with suppress(Unavailable):  # most uses do without
         return with_writers(dataset, download_writers(folders[0], dataset))
     return dataset
 
@@ -73,7 +72,7 @@ def read_mnist_folder(folder: Path) -> Dataset:
     Raises:
         UserError: a file is missing, malformed, or not the published one.
     """
-    arrays, sums = {}, {}
+    arrays, contents = {}, {}
     for name in MNIST_SHA256:
         path = find_idx(folder, name)
         if path is None:
@@ -81,9 +80,9 @@ def read_mnist_folder(folder: Path) -> Dataset:
                 f"{folder} has some of MNIST's files but not {name}[.gz]: "
                 "add it, or name another folder with --data-dir"
             )
-        content = read_bytes(path)
-        arrays[name] = parse_idx(content, dimensions=3 if "images" in name else 1, path=path)
-        sums[path] = (hashlib.sha256(content).hexdigest(), MNIST_SHA256[name])
+        contents[name] = path, read_bytes(path)
+        dimensions = 3 if "images" in name else 1
+        arrays[name] = parse_idx(contents[name][1], dimensions=dimensions, path=path)
     train, test = (
         pair(
             arrays[f"{part}-images-idx3-ubyte"],
@@ -94,12 +93,8 @@ def read_mnist_folder(folder: Path) -> Dataset:
         for part in ("train", "t10k")
     )
     # Last, for what is wrong with a file says more than that something is.
-    for path, (actual, expected) in sums.items():
-        if actual != expected:
-            raise UserError(
-                f"{path} is not MNIST's: the SHA-256 of its contents starts with {actual[:12]}, "
-                f"not {expected[:12]}; delete it, or name another folder with --data-dir"
-            )
+    for name, (path, content) in contents.items():
+        refuse_unpublished(path, content, MNIST_SHA256[name], "MNIST")
     dataset = Dataset("mnist", MNIST, train, test, source=str(folder))
     labels = find_writers(folder)
     return with_writers(dataset, labels) if labels else dataset

@@ -6,7 +6,6 @@ person filled in: 539 wrote the training images, 297 others the test images.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 
 from mnist.data.download import download, torchvision
-from mnist.data.idx import INT, find_idx, parse_idx, read_bytes
+from mnist.data.idx import INT, find_idx, parse_idx, read_bytes, refuse_unpublished
 from mnist.data.types import Dataset
 from mnist.errors import UserError
 
@@ -65,12 +64,7 @@ def read_labels(folder: Path, name: str, digits: np.ndarray) -> np.ndarray:
         )
     content = read_bytes(path)
     rows = parse_idx(content, dimensions=2, path=path, kind=INT)[: len(digits)]
-    found, expected = hashlib.sha256(content).hexdigest(), QMNIST_SHA256[name]
-    if found != expected:
-        raise UserError(
-            f"{path} is not QMNIST's: the SHA-256 of its contents starts with {found[:12]}, not "
-            f"{expected[:12]}; delete it, or fetch it again"
-        )
+    refuse_unpublished(path, content, QMNIST_SHA256[name], "QMNIST")
     if not np.array_equal(rows[:, CLASS], digits):
         raise UserError(f"{path} names other digits than MNIST's labels: delete one of them")
     return rows[:, WRITER].astype(np.int64)
