@@ -22,6 +22,7 @@ Whole = Annotated[int, "Whole"]
 Several = Annotated[int, "Several"]
 Positive = Annotated[float, "Positive"]
 Share = Annotated[float, "Share"]
+Weight = Annotated[float, "Weight"]
 Sizes = Annotated[Sequence[int], "Sizes"]
 
 Signature = list[tuple[str, str, Any]]  # name, annotation, default
@@ -80,6 +81,12 @@ def number(what: str, fits: Callable[[float], bool]) -> Kind:
     )
 
 
+def number_between(low: float, high: float) -> Kind:
+    """Numbers of at least `low`, and below `high`."""
+    what = f"a number of at least {low:g} and below {high:g}"
+    return number(what, lambda value: low <= value < high)
+
+
 def is_sizes(value: Any) -> bool:
     """Whether it is a list of whole numbers above zero."""
     return isinstance(value, list | tuple) and all(map(KINDS["Count"].valid, value))
@@ -91,6 +98,7 @@ KINDS = {
     "Several": whole_number(2),
     "Positive": number("a number above zero", lambda value: value > 0),
     "Share": number("a number from 0 to 1", lambda value: 0 <= value <= 1),
+    "Weight": number_between(0, 1000),
     "Sizes": Kind(
         lambda text: [int(part) for part in text.split(",")],
         is_sizes,

@@ -136,6 +136,22 @@ def test_labels_of_other_digits_are_named(folder, monkeypatch):
         data.load_dataset("mnist", folder)
 
 
+def test_writers_as_classes(folder, monkeypatch):
+    with pytest.raises(UserError, match=r"who wrote the images in .* is not known: put QMNIST's"):
+        data.load_dataset("mnist-writers", folder)
+    for name, content in qmnist_labels(monkeypatch).items():
+        (folder / name).write_bytes(content)
+    dataset = data.load_dataset("mnist-writers", folder)
+    whole = data.load_dataset("mnist", folder).train
+    assert dataset.spec.class_names == tuple(str(2000 + i) for i in range(6))
+    assert dataset.spec.named(5) == "a 2005"
+    assert (len(dataset.train), len(dataset.test)) == (27, 3)
+    for split in (dataset.train, dataset.test):
+        for image, label in zip(split.images, split.labels, strict=True):
+            index = (whole.images == image).flatten(1).all(1).nonzero()
+            assert 2000 + int(label) in whole.writers[index[:, 0]]
+
+
 def test_writers_are_downloaded_whole(folder, monkeypatch):
     files = qmnist_labels(monkeypatch)
     asked = []

@@ -8,7 +8,9 @@ import pytest
 import scipy.stats
 import torch
 from torch import nn
+from torch.distributions import Normal
 
+from mnist.latent.writers import TwoCovariance
 from mnist.networks import losses
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator
@@ -18,6 +20,7 @@ from mnist.networks.player import BETAS, Player
 from mnist.networks.prior import Gaussian
 from mnist.networks.random import child_seed, generator, seeded
 from mnist.networks.sharpness import edge_width, fit_sharpness, grey_level, sharpen
+from mnist.networks.writers import WriterContrast
 
 
 def test_class_code():
@@ -61,6 +64,39 @@ def test_a_training_batch_of_styles_has_the_priors_mean_and_scale(std):
     style = encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
     assert torch.allclose(style.mean(0), torch.zeros(4), atol=1e-5)
     assert torch.allclose(style.std(0, correction=0), torch.full((4,), std), rtol=1e-2)
+
+
+@pytest.mark.parametrize("std", [1.0, 3.0])
+def test_a_posterior_has_the_priors_mean_and_scale_in_all(std):
+    """z = √(1 - σ²) · μ + σ ε, with standardised μ: whatever σ is, the variances add up to one."""
+    encoder = Encoder((1, 28, 28), 10, 4, std, hidden=[32], posterior=True)
+    nn.init.normal_(encoder.width.weight, std=5)  # from σ as small as it may be to as large
+    posterior = encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
+    sigma = posterior.stddev / std
+    assert 0.0099 < sigma.min() < 0.1
+    assert 0.9 < sigma.max() < 0.9951
+    centre = posterior.mean / std / (1 - sigma.square()).sqrt()
+    assert torch.allclose(centre.mean(0), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(centre.std(0, correction=0), torch.ones(4), rtol=1e-2)
+
+
+def test_a_posterior_begins_narrow_and_has_gradients_at_its_bounds():
+    encoder = Encoder((1, 28, 28), 0, 4, 1.0, hidden=[32], posterior=True)
+    nn.init.zeros_(encoder.width.weight)
+    posterior = encoder(torch.rand(50, 1, 28, 28))
+    assert posterior.stddev.mean().item() == pytest.approx(0.01 + 0.985 / (1 + math.e**2))
+    for bias in (-100.0, 100.0):
+        nn.init.constant_(encoder.width.bias, bias)
+        losses.rate(encoder(torch.rand(50, 1, 28, 28)), 1.0).backward()
+        assert all(p.grad.isfinite().all() for p in encoder.parameters())
+
+
+def test_an_encoder_with_a_posterior_goes_on_from_one_without():
+    sizes = (1, 28, 28), 10, 4, 1.0, [32]
+    one, other = Encoder(*sizes), Encoder(*sizes, posterior=True)
+    lacking = other.load_state_dict(one.state_dict(), strict=False)
+    assert lacking.missing_keys == ["width.weight", "width.bias"]
+    assert not lacking.unexpected_keys
 
 
 def test_styles_are_standardised_by_the_mean_of_recent_batches():
@@ -143,6 +179,61 @@ def test_losses_against_their_equations():
         expected.item()
     )
     assert losses.generator_loss(style_logits).item() == pytest.approx(-fake.log().mean().item())
+
+
+def test_the_rate_against_kingma_and_welling():
+    """Appendix B there: -½ Σ (1 + log σ² - μ² - σ²), for a standard normal prior."""
+    mean, sigma = torch.randn(6, 3).double(), torch.rand(6, 3).double() + 0.1
+    expected = -0.5 * (1 + sigma.square().log() - mean.square() - sigma.square()).sum(1).mean()
+    assert losses.rate(Normal(mean, sigma), 1.0).item() == pytest.approx(expected.item())
+    assert losses.rate(Normal(3 * mean, 3 * sigma), 3.0).item() == pytest.approx(expected.item())
+
+
+# --- writers --------------------------------------------------------------------------------------
+
+
+def test_the_contrast_against_a_loop_over_likelihood_ratios():
+    torch.manual_seed(0)
+    contrast = WriterContrast(2, std=2.0)
+    styles, labels = 2 * torch.randn(12, 2), torch.tensor([0, 1, 2] * 4)
+    writers = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 4])
+    found = contrast(styles, labels, writers).item()
+    rho = contrast.correlation.double().clamp(0.05, 0.9)
+    model = TwoCovariance(torch.zeros(2).double(), rho.diag(), (1 - rho).diag())
+    ratio = model.log_likelihood_ratio(styles / 2, styles / 2).exp()
+    of_each = []
+    for i in range(12):
+        others = ratio[i, writers != writers[i]].sum()
+        mine = (writers == writers[i]) & (labels != labels[i])
+        if mine.any():
+            shares = [r / (r + others) for r in ratio[i, mine]]
+            of_each.append(-sum(math.log(share) for share in shares) / len(shares))
+    assert 0 < len(of_each) < 12
+    assert found == pytest.approx(sum(of_each) / len(of_each), rel=1e-4)
+
+
+def test_the_contrast_learns_how_alike_the_styles_of_a_writer_are():
+    torch.manual_seed(0)
+    rho = torch.tensor([0.8, 0.3, 0.0])
+    contrast = WriterContrast(3, std=1.0)
+    writers, labels = torch.arange(200) // 4, torch.arange(200) % 4
+    for _ in range(400):
+        own = torch.randn(50, 3)[writers]
+        contrast(rho.sqrt() * own + (1 - rho).sqrt() * torch.randn(200, 3), labels, writers)
+    # 300 pairs a batch, over 50 batches: a standard error of about 0.02.
+    assert contrast.correlation.tolist() == pytest.approx(rho.tolist(), abs=0.06)
+
+
+def test_no_pair_by_one_writer_is_no_loss():
+    contrast = WriterContrast(3, std=1.0)
+    styles = torch.randn(6, 3, requires_grad=True)
+    before = contrast.correlation.clone()
+    for labels, writers in ((torch.arange(6), torch.arange(6)), (torch.zeros(6), torch.zeros(6))):
+        loss = contrast(styles, labels, writers)
+        loss.backward()
+        assert loss == 0
+        assert styles.grad.abs().max() == 0
+        assert torch.equal(contrast.correlation, before)
 
 
 def test_the_discriminators_loss_at_its_optimum():

@@ -97,6 +97,8 @@ def test_a_data_set_elsewhere_has_its_own_specification():
 MNISTS = {10, 28, 784}
 ALLOWED = {
     "commands/encoder_vis.py": {10},  # dimensions in one figure, images to a side of a map
+    "commands/generate_all.py": {10},  # pictures in a row
+    "evaluation/handwriting.py": {10},  # nearest writers, images of one
     "data/augment.py": {10},  # a slope
     "evaluation/measure.py": {10},  # components of a mixture
     "figures/animation.py": {10},  # milliseconds to a hundredth of a second

@@ -17,7 +17,8 @@ from PIL import Image
 
 import mnist
 from mnist.commands import encoder_vis, generate_all, tools
-from mnist.commands.flags import GenerateAllFlags
+from mnist.commands.flags import EncoderVisFlags, GenerateAllFlags
+from mnist.data import load_dataset
 from mnist.data.mnist import MNIST_SHA256
 from mnist.errors import UserError
 from mnist.evaluation import metrics
@@ -382,9 +383,9 @@ def test_figures_for_print(runs, run_here, tmp_path, kind):
 
 
 def test_the_table_holds_what_python_gives(runs, run_here, tmp_path):
-    run = mnist.load(runs(3))
+    run = mnist.load(runs(3, posterior="gaussian"))
     flags = ("--sample-size", 95, "--seed", 2, "--csv", "a.csv", "--output", "a.png")
-    done = run_here(VIS, "--feature-size", 3, *flags)
+    done = run_here(VIS, "--feature-size", 3, *flags, "--means")
     assert done.stdout.splitlines()[0] == "95 styles written to a.csv"
     table = pd.read_csv(tmp_path / "a.csv")
     assert table.columns.tolist() == ["index", "digit", "style_0", "style_1", "style_2"]
@@ -394,6 +395,15 @@ def test_the_table_holds_what_python_gives(runs, run_here, tmp_path):
     np.testing.assert_allclose(table.iloc[:, 2:], styles.styles, rtol=1e-5, atol=1e-6)
     assert np.bincount(styles.labels).tolist() == [10] * 5 + [9] * 5
     assert len(set(styles.index.tolist())) == 95
+    assert run_here(VIS, "--feature-size", 3, *flags).returncode == 0
+    drawn = pd.read_csv(tmp_path / "a.csv").iloc[:, 2:]
+    test = load_dataset("mnist-5k").test
+    batch = test.batch(torch.from_numpy(styles.index))
+    mean, deviation = run.posterior(batch.images, batch.labels)
+    scores = ((torch.tensor(drawn.to_numpy()) - mean) / deviation).flatten()
+    # 285 standard normal numbers.
+    assert scores.mean().abs() < 4 / 285**0.5
+    assert scores.std().item() == pytest.approx(1, abs=4 / (2 * 285) ** 0.5)
 
 
 def test_a_run_without_labels_has_figures_too(runs, run_here, tmp_path):
@@ -439,7 +449,7 @@ def test_bad_input_to_encoder_vis(runs, run_here, tmp_path, flags, says):
 def test_leakage_does_not_depend_on_the_order_of_the_images(runs):
     """The bundled test images come sorted by digit: one half of them says nothing of the other."""
     run = mnist.load(runs(3))
-    found = encoder_vis.measure(run, None)
+    found = encoder_vis.measure(run, EncoderVisFlags())
     assert found.test.labels.tolist() == sorted(found.test.labels.tolist())
     assert 0.1 < found.leakage < 1  # the first weights' style is not free of the digit
 

@@ -66,7 +66,7 @@ def window(tmp_path, monkeypatch):
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
     flags = EncoderVisFlags(feature_size=3)
     run = open_run(flags)
-    found = measure(run, None)
+    found = measure(run, flags)
     index = balanced_sample(found.test.labels, 100, 0)
     module.application()
     shown = module.StyleWindow(

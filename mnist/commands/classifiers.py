@@ -35,6 +35,7 @@ def open_classifier(
     options: dict[str, Any] | None = None,
     epochs: int | None = None,
     outliers: bool = False,
+    dataset: str | None = None,
 ) -> Run:
     """The classifier that a flag names, or the usual one, trained first where there is none.
 
@@ -42,9 +43,10 @@ def open_classifier(
         flags: of the tool.
         flag: which of them names its directory; where it was not given its default is the usual
             one's, beside the run.
-        run: that it is to give its opinion of: it has learnt from the same data set.
+        run: that it is to give its opinion of.
         options, epochs: that make the usual one, besides the method's defaults.
         outliers: whether it is to know outliers as well, or is not to.
+        dataset: that it has learnt from; the run's by default.
 
     Raises:
         UserError: there is none in the directory that was named, or no such classifier of that data
@@ -56,6 +58,8 @@ def open_classifier(
     there = RunDirectory(directory).newest()
     script = "./mnist-classifier.py" + (" --outliers" if outliers else "")
     training = run.config["training"]
+    if dataset is not None:
+        script += f" --dataset {dataset}"
     if there is None and named:
         raise UserError(
             f"no trained classifier in {directory}: train one by {script} "
@@ -67,7 +71,7 @@ def open_classifier(
             method=CLASSIFIER,
             ckpt_dir=directory,
             options=options or {},
-            dataset=training["dataset"],
+            dataset=dataset or training["dataset"],
             data_dir=flags.data_dir,
             epochs=epochs,
             device=flags.device,
@@ -97,7 +101,13 @@ def open_classifier(
     if classifier.epoch == 0:
         raise UserError(f"--{flag} {directory} has not been trained for an epoch yet")
     learnt = classifier.config["training"]
-    if learnt["dataset_sha256"] != training["dataset_sha256"]:
+    if dataset is not None:
+        if learnt["dataset"] != dataset:
+            raise UserError(
+                f"--{flag} {directory} was trained on {learnt['dataset']}, not {dataset}: name a "
+                f"run of {script}"
+            )
+    elif learnt["dataset_sha256"] != training["dataset_sha256"]:
         raise UserError(
             f"the classifier in {directory} was trained on {learnt['dataset']} and the run on "
             f"{training['dataset']}: train one by {script} --dataset {training['dataset']} "

@@ -59,7 +59,7 @@ def look_at(flags: EncoderVisFlags, output: Path | None, probe: Probe | None) ->
     if flags.manifold:
         figure = manifold(run, flags)
     else:
-        found = measure(run, flags.data_dir)
+        found = measure(run, flags)
         index = balanced_sample(found.test.labels, flags.sample_size, flags.seed)
         figure = scatter(run, flags, found, index)
         look = Look(run, found, index)
@@ -91,10 +91,11 @@ def refuse_contradictions(flags: EncoderVisFlags) -> None:
 # --- styles of test images ----------------------------------------------------------------------
 
 
-def measure(run: Run, data_dir: str | None) -> Measured:
+def measure(run: Run, flags: EncoderVisFlags) -> Measured:
     """Encode all test images, and see how near to the prior and how free of the digit they are."""
-    test = load_same_dataset(run.config["training"], data_dir).test
-    styles = torch.from_numpy(run.styles_of(test, torch.arange(len(test))).styles)
+    test = load_same_dataset(run.config["training"], flags.data_dir).test
+    seed = None if flags.means else flags.seed
+    styles = run.style_tensor(test, torch.arange(len(test)), seed)
     prior = run.method.prior
     ks = ks_distance(styles, prior.cdf) if isinstance(prior, Marginals) else None
     # Every second style is read by the help of the others.
@@ -113,6 +114,8 @@ def scatter(
         points, names = project(found, index, flags)
         subtitle = f"{shown}; the autoencoder has no part in it."
         return plotting.projection(points, labels, spec, names, title, subtitle)
+    if run.has_posterior:
+        shown += ", posterior means" if flags.means else ", drawn from their posteriors"
     subtitle = f"{shown}.\nOver all {len(found.test):,}: "
     if found.ks is not None:
         worst = int(found.ks.argmax())

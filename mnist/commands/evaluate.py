@@ -6,19 +6,23 @@ import json
 import os
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from mnist import files
 from mnist.commands.classifiers import open_classifier
 from mnist.commands.flags import EvaluateFlags
 from mnist.commands.tools import common_dataset, open_run_in, write
+from mnist.data import Dataset
 from mnist.errors import UserError, warn
+from mnist.evaluation.handwriting import SEVERAL
 from mnist.evaluation.inception import InceptionDistance
-from mnist.evaluation.measure import Subject, measure, steps_to_measure
+from mnist.evaluation.measure import Subject, measure, steps_to_measure, writers_known
 from mnist.training.environment import versions
 from mnist.training.run import Run
 
@@ -52,6 +56,22 @@ TABLE = {
         Row("leakage_logistic", "by logistic regression", ".2%", "leakage_chance"),
         Row("leakage_knn", "by nearest neighbours", ".2%", "leakage_chance"),
         Row("leakage_mlp", "by a perceptron", ".2%", "leakage_chance"),
+        Row("leakage_mlp_mean", "the same, of posterior means", ".2%", "leakage_chance"),
+    ],
+    "handwriting of people unseen in training": [
+        Row("writer_auc", "one writer's nearer than two's (AUC)", ".3f", "writer_auc_pixels"),
+        Row("writer_auc_ratio", "the same, by likelihood ratio", ".3f", "writer_auc_embedding"),
+        Row("writer_found", "writer among the 10 nearest", ".1%", "writer_found_embedding"),
+        Row("hand_zero", "MSE of a digit, in style zero", ".4f"),
+        Row("hand_another", "in another writer's style", ".4f"),
+        Row("hand_own", "in its writer's, from other digits", ".4f"),
+        Row("hand_same", "in its writer's, from the same digit", ".4f"),
+        Row("hand_wins", "its writer's better than another's", ".1%"),
+        Row("hand_transfer", "handwriting transfer", ".1%"),
+        *(
+            Row(f"hand_from_{n}", f"MSE from {n} image{'s' * (n > 1)} of other digits", ".4f")
+            for n in SEVERAL
+        ),
     ],
 }
 SAMPLES = [
@@ -81,12 +101,13 @@ def evaluate(flags: EvaluateFlags) -> None:
     runs = [open_to_evaluate(flags, directory) for directory in directories]
     dataset = common_dataset(runs, flags.data_dir)
     judge = open_classifier(flags, "judge", runs[0])
+    embedding = open_embedding(flags, runs[0], dataset)
     inception = open_inception() if flags.inception else None
     options = {"quick": flags.quick, "ex_post": flags.ex_post == "gmm"}
     subjects = [subject_of(run) for run in runs]
 
     found = []
-    steps = sum(steps_to_measure(subject, judge, **options) for subject in subjects)
+    steps = sum(steps_to_measure(subject, dataset, judge, **options) for subject in subjects)
     with tqdm(desc="evaluating", total=steps, unit=" steps", leave=False, disable=None) as bar:
         for directory, run, subject in zip(directories, runs, subjects, strict=True):
             numbers = measure(
@@ -94,8 +115,9 @@ def evaluate(flags: EvaluateFlags) -> None:
                 dataset,
                 judge,
                 seed=flags.seed,
-                inception=inception,
                 tell=bar.update,
+                embedding=embedding,
+                inception=inception,
                 **options,
             )
             found.append(about(directory, run, judge, flags.seed) | options | numbers)
@@ -123,15 +145,38 @@ def open_to_evaluate(flags: EvaluateFlags, directory: Path) -> Run:
 def subject_of(run: Run) -> Subject:
     """A run as what is evaluated."""
     sharp = partial(run.decode, sharpness=run.sharpness)
+    seeds = count()  # a new one for each batch
+
+    def draw(images: Tensor, labels: Tensor) -> Tensor:
+        return run.draw(images, labels, seed=next(seeds))
+
     return Subject(
         run.spec,
-        run.encode if run.can_encode else None,
-        run.decode if run.can_decode else None,
-        sharp if run.can_generate else None,
-        run.log_probs if run.can_classify else None,
-        run.method.prior,
-        run.conditional,
+        encode=run.encode if run.can_encode else None,
+        draw=draw if run.has_posterior else None,
+        decode=run.decode if run.can_decode else None,
+        generate=sharp if run.can_generate else None,
+        classify=run.log_probs if run.can_classify else None,
+        prior=run.method.prior,
+        conditional=run.conditional,
     )
+
+
+def open_embedding(flags: EvaluateFlags, run: Run, dataset: Dataset) -> Run | None:
+    """The classifier of MNIST's writers, for runs of MNIST where it is known who wrote the images.
+
+    Raises:
+        UserError: as `open_classifier`.
+    """
+    if not run.can_encode or dataset.name != "mnist":
+        return None
+    if not writers_known(dataset):
+        warn(
+            f"who wrote the images in {dataset.source} is not known, so that styles are not "
+            "measured as handwriting: put QMNIST's labels there (docs/handwriting.md)"
+        )
+        return None
+    return open_classifier(flags, "writers", run, dataset="mnist-writers")
 
 
 def open_inception() -> InceptionDistance | None:
@@ -212,8 +257,14 @@ def table(found: list[dict[str, Any]]) -> str:
         for name, cells in zip(first, columns, strict=True)
     ]
     one = found[0]  # the judge and the data are the same for all
+    hands = (
+        "Of handwriting, what pixels have, and an embedding that learnt who wrote what.\n"
+        if any("writer_auc" in each for each in found)
+        else ""
+    )
     ending = (
         "In brackets: what real images have, or a true sample of the prior, or chance.\n"
+        f"{hands}"
         f"{one['test_images']:,} images of each kind; read, and seen as features, by "
         f"{one['judge_network']}\nin {one['judge']}, which reads {one['judge_accuracy']:.2%} of "
         "the real ones right."
@@ -230,4 +281,6 @@ def cell(row: Row, found: dict[str, Any]) -> str:
 
     if found.get(row.name) is None:
         return "-"
-    return text(row.name) + (f" ({text(row.reference)})" if row.reference else "")
+    if row.reference is None or found.get(row.reference) is None:
+        return text(row.name)
+    return f"{text(row.name)} ({text(row.reference)})"

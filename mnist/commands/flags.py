@@ -11,29 +11,24 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from mnist import options
-from mnist.options import Count, Kind, Positive, Several, Whole, number
+from mnist.options import Count, Kind, Positive, Several, Weight, Whole, number_between
 
 CKPT_DIR = "mnist{feature_size}.ckpt"  # of an autoencoder, where none is named
 CLASSIFIER_DIR = "mnist-classifier.ckpt"
+WRITERS_DIR = "mnist-writers.ckpt"  # of one that tells people's handwritings apart
 # The second opinion: another network, of another seed, that knows what is no digit.
 SECOND_OPINION_DIR = "mnist-second-opinion.ckpt"
 
 # Annotations of flags besides those of `mnist.options`; `KINDS` says what values each allows.
 Chance = Annotated[float, "Chance"]
-Weight = Annotated[float, "Weight"]
 Numbers = Annotated[Sequence[float], "Numbers"]
 WholeNumbers = Annotated[Sequence[int], "WholeNumbers"]
 Texts = Annotated[Sequence[str], "Texts"]
 TextPair = Annotated[Sequence[str], "TextPair"]
 TextTriple = Annotated[Sequence[str], "TextTriple"]
+Wholes = Annotated[Sequence[int], "Wholes"]
 WholePair = Annotated[Sequence[int], "WholePair"]
 NumberPair = Annotated[Sequence[float], "NumberPair"]
-
-
-def number_between(low: float, high: float) -> Kind:
-    """Numbers of at least `low`, and below `high`."""
-    what = f"a number of at least {low:g} and below {high:g}"
-    return number(what, lambda value: low <= value < high)
 
 
 def whole_numbers(text: str) -> list[int]:
@@ -58,7 +53,6 @@ KINDS = options.KINDS | {
     "str": TEXT,
     "Path": TEXT,  # which becomes one later: "" is for the usual place, and Path("") for this one
     "Chance": number_between(0.1, 1),
-    "Weight": number_between(0, 1000),
     "Numbers": Kind(
         lambda text: [float(part) for part in text.split(",")],
         is_numbers,
@@ -71,6 +65,7 @@ KINDS = options.KINDS | {
     "Texts": TEXT._replace(nargs="+"),
     "TextPair": TEXT._replace(nargs=2),
     "TextTriple": TEXT._replace(nargs=3),
+    "Wholes": options.KINDS["Whole"]._replace(nargs="+"),
     "WholePair": options.KINDS["Whole"]._replace(nargs=2),
     "NumberPair": options.KINDS["float"]._replace(nargs=2),
 }
@@ -132,6 +127,7 @@ class EncoderVisFlags(RunFlags):
         dims: dimensions to draw, as 0,3,7.
         projection: all pairs of dimensions, or the plane of a PCA or t-SNE.
         space: what PCA and t-SNE see of an image.
+        means: the mean of each image's posterior, instead of a style drawn from it.
         csv (FILE): write image number, digit and style there too.
         manifold: decoded styles instead: a map, or a line per dimension.
         digit (D): which digit --manifold writes, instead of all.
@@ -143,6 +139,7 @@ class EncoderVisFlags(RunFlags):
     dims: WholeNumbers | None = None
     projection: Literal["matrix", "pca", "tsne"] = "matrix"
     space: Literal["style", "pixels"] = "style"
+    means: bool = False
     csv: str | None = None
     manifold: bool = False
     digit: str | None = None
@@ -158,10 +155,15 @@ class GenerateAllFlags(RunFlags):
             it a window opens.
         count (K): styles to draw from the prior.
         style: a style instead, as 0.3,-1.2,0,2.
-        from_image (FILE): the style of your own picture of a digit.
-        digit (D): which digit, or other class, --from-image shows.
+        from_image (FILE): the style of your own picture of a digit, or of whoever wrote several.
+        digit (D): which digit, or other class, each --from-image shows.
+        from_images (FOLDER): likewise, of all pictures there: their names begin with the digit, or
+            index.csv says it.
+        draws (K): so many styles that these, or --from-test, allow, instead of the likeliest.
         digits (LIST): only these, as 3,8.
         from_test (INDEX): the style of a test image.
+        writer (W): what some writers of test images wrote, and each digit as the run writes it
+            from their other digits.
         blend (A B STEPS): styles on the line from A to B, each a style or a test image such as
             test17.
         sharpness (K): 1 for the mean of what a style may stand for, more for black and white
@@ -171,10 +173,13 @@ class GenerateAllFlags(RunFlags):
     output: str | None = None
     count: Count = 1
     style: Numbers | None = None
-    from_image: str | None = None
-    digit: str | None = None
+    from_image: Texts | None = None
+    digit: Texts | None = None
+    from_images: str | None = None
+    draws: Count | None = None
     digits: str | None = None
     from_test: Whole | None = None
+    writer: Wholes | None = None
     blend: TextTriple | None = None
     sharpness: Positive | None = None
 
@@ -276,6 +281,7 @@ class EvaluateFlags(ToolFlags):
     Args:
         ckpt_dir (DIR): directories of runs (default: mnistN.ckpt).
         judge (DIR): a run of mnist-classifier.py; the usual is trained first.
+        writers (DIR): one of mnist-classifier.py --dataset mnist-writers; likewise.
         quick: fewer images, in half a minute.
         ex_post: draw styles from a density fitted to the training styles, too.
         inception: the usual Inception FID too (torchmetrics and torch-fidelity; slow on a
@@ -284,6 +290,7 @@ class EvaluateFlags(ToolFlags):
 
     ckpt_dir: Texts | None = None
     judge: str = CLASSIFIER_DIR
+    writers: str = WRITERS_DIR
     quick: bool = False
     ex_post: Literal["gmm"] | None = None
     inception: bool = False

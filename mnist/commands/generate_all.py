@@ -20,6 +20,7 @@ from tqdm import tqdm
 from mnist import files
 from mnist.commands.classifiers import is_trained, usual_place
 from mnist.commands.flags import CLASSIFIER_DIR, KINDS, GenerateAllFlags
+from mnist.commands.hands import hand_of, known_writers, page_of, pictures_in
 from mnist.commands.tools import (
     as_style,
     check_output,
@@ -31,22 +32,25 @@ from mnist.commands.tools import (
     warn_if_far,
     write,
 )
+from mnist.data import Unavailable, load_same_dataset
 from mnist.data.mnist import MNIST
 from mnist.data.scan import read_scan
 from mnist.data.spec import DataSpec
 from mnist.errors import UserError, warn
 from mnist.figures import sheets
 from mnist.figures.display import Probe
-from mnist.figures.images import to_arrays
+from mnist.figures.images import grid
 from mnist.figures.sheets import Section
 from mnist.latent import maps
 from mnist.training.run import Generated, Run
 
 PICTURES = (".png", ".jpg", ".jpeg")
 SUFFIXES = (*PICTURES, ".npz", "")
-SOURCES = ("style", "from_image", "from_test", "blend", "count")
+SOURCES = ("style", "from_image", "from_images", "from_test", "writer", "blend", "count")
+FROM_IMAGES = ("from_image", "from_images", "from_test")
 MOST_ROWS = 200  # of a picture: more cannot be looked at
 MOST_STYLES = 100_000  # 0.8 GB of images, and as much again on their way into a file
+ACROSS = 10  # of somebody's pictures in a row
 SHOWN = 8  # coordinates of a style that fit beside a row
 # A reconstruction is poor whose squared error is so many times the mean of test images. Of 20,000
 # training images, in runs with 4, 8 and 16 numbers, it is so of 2 to 5 in 1,000 with their own
@@ -77,19 +81,46 @@ def generate_all(flags: GenerateAllFlags) -> None:
 def write_all(flags: GenerateAllFlags, output: Path | None, probe: Probe | None) -> None:
     """Write all digits into a file, or show them where there can be a window."""
     run = open_run(flags, "decode")
+    if flags.writer is not None:
+        content = sheets.converted(sheets.sheet(writers_page(run, flags)), kind_of(output), {})
+        show_content(flags, content, output, probe)
+        return
     classes = chosen_classes(run, flags.digits)
     rows = choose(run, flags)
     generated = run.generate(rows.styles, sharpness=flags.sharpness, classes=classes)
     if output is None or kind_of(output) in PICTURES:
-        content = draw(run, rows, generated, kind_of(output))
-        window = partial(open_window, content)
-        show(flags.directory, "generate-all", output, probe, lambda _: content, window)
+        show_content(flags, draw(run, rows, generated, kind_of(output)), output, probe)
         return
     if kind_of(output) == ".npz":
         write(output, npz(generated))
     else:
         write_directory(output, generated, run.spec, len(generated.images) // len(rows.styles))
     print(f"{len(generated.images):,} images written to {output}")
+
+
+def show_content(
+    flags: GenerateAllFlags, content: bytes, output: Path | None, probe: Probe | None
+) -> None:
+    """Bring a picture before the user's eyes."""
+    window = partial(open_window, content)
+    show(flags.directory, "generate-all", output, probe, lambda _: content, window)
+
+
+def writers_page(run: Run, flags: GenerateAllFlags) -> list[Section]:
+    """What --writer asks for.
+
+    Raises:
+        UserError: it is not known who wrote the images, or the run cannot show it.
+    """
+    run.require("encode")
+    if not run.conditional:
+        raise UserError(
+            f"{run.name} is unconditional (--no-labels): --writer needs one that is not"
+        )
+    dataset = load_same_dataset(run.config["training"], flags.data_dir)
+    assert flags.writer is not None
+    known = known_writers(run, dataset)
+    return [page_of(run, dataset.test, known, each, flags.sharpness) for each in flags.writer]
 
 
 def kind_of(output: Path | None) -> str:
@@ -112,7 +143,20 @@ def refuse_contradictions(flags: GenerateAllFlags, output: Path | None) -> None:
         raise UserError(f"{one} and {other} cannot go together: each says which styles to take")
     if (flags.digit is None) != (flags.from_image is None):
         raise UserError("--from-image and --digit go together: the encoder needs the class")
-    rows = flags.count
+    images, digits = (len(each or ()) for each in (flags.from_image, flags.digit))
+    if images != digits:
+        raise UserError(
+            f"--from-image has {images} pictures and --digit {digits} classes: say of "
+            "each picture which it shows, in the same order"
+        )
+    if flags.draws and not any(flag in flags.given for flag in FROM_IMAGES):
+        raise UserError("--draws goes with --from-image, --from-images or --from-test")
+    if flags.writer is not None:
+        if kind_of(output) not in PICTURES:
+            raise UserError("--writer makes a picture: --output FILE.png or .jpg")
+        if flags.digits is not None:
+            raise UserError("--writer and --digits cannot go together: it shows them all")
+    rows = flags.draws or flags.count
     if flags.blend:
         try:
             rows = KINDS["Several"].parse(flags.blend[2])
@@ -138,13 +182,22 @@ def choose(run: Run, flags: GenerateAllFlags) -> Rows:
         style = as_style(run, flags.style, "--style")
         warn_if_far(run, style, "--style")
         return Rows(style, f"{written} in this style")
+    pictures: list[tuple[Path, str]] = []
     if flags.from_image is not None and flags.digit is not None:  # they go together
-        image, label = own_image(run, flags.from_image, flags.digit)
-        return like(run, image, label, Path(flags.from_image), written)
+        pictures = list(zip(map(Path, flags.from_image), flags.digit, strict=True))
+    if flags.from_images is not None:
+        pictures = pictures_in(flags.from_images)
+    if pictures:
+        read = [own_image(run, str(path), digit) for path, digit in pictures]
+        images, labels = torch.cat([image for image, _ in read]), [label for _, label in read]
+        what = str(flags.from_images or pictures[0][0])
+        if flags.from_images is None and len(pictures) > 1:
+            what = f"{len(pictures)} pictures"
+        return like(run, images, torch.tensor(labels), what, written, flags)
     if flags.from_test is not None:
         batch = test_images(run, [flags.from_test], flags.data_dir)
         what = f"test image {flags.from_test}"
-        return like(run, batch.images, int(batch.labels), what, written)
+        return like(run, batch.images, batch.labels, what, written, flags)
     if flags.blend:
         start, end, steps = (text.strip() for text in flags.blend)
         first, last = (end_of(run, text, flags.data_dir)[0] for text in (start, end))
@@ -238,15 +291,47 @@ def what_of(run: Run, digits: str | None) -> str:
     return f"every {run.spec.class_word}"
 
 
-def like(run: Run, image: Tensor, label: int, what: str | Path, written: str) -> Rows:
-    """The style of an image [1, C, H, W], and the image beside its reconstruction."""
-    labels = torch.tensor([label])
-    style = run.encode(image, labels)
-    rebuilt = run.decode(style, labels)
-    pair = to_arrays(torch.cat([image, rebuilt.cpu()]))[None]
-    named = run.spec.named(label)
-    above = Section(f"{what} as {named}: as the encoder sees it, and its reconstruction", pair)
-    return Rows(style.cpu(), f"{written} in its style", (above,))
+def like(
+    run: Run, images: Tensor, labels: Tensor, what: str, written: str, flags: GenerateAllFlags
+) -> Rows:
+    """The style of images [B, C, H, W] by one person, and them above their reconstructions."""
+    rebuilt = run.decode(run.encode(images, labels), labels).cpu()
+    known = None
+    if len(images) > 1:
+        try:
+            known = known_writers(run, load_same_dataset(run.config["training"], flags.data_dir))
+        except Unavailable as missing:
+            warn(str(missing))
+        if known is None:
+            warn(
+                "who wrote the training images is not known, so that all of these count as drawn "
+                "in the very same style (docs/handwriting.md)"
+            )
+    hand = hand_of(run, images, labels, known)
+    named = f" as {run.spec.named(int(labels))}" if len(labels) == 1 else ""
+    them, its = (
+        ("it", "its reconstruction") if len(labels) == 1 else ("them", "their reconstructions")
+    )
+    seen = f"{what}{named}: as the encoder sees {them}, and {its}"
+    title = f"{written} in its style" if len(images) == 1 else f"{written} in their writer's style"
+    style = hand.mean
+    if flags.draws:
+        if not hand.covariance.any():
+            raise UserError(
+                f"--draws: in {run.name} the style of an image is a point (--posterior "
+                "deterministic): leave it out, or train another run"
+            )
+        style = hand.draw(flags.draws, torch.Generator().manual_seed(flags.seed))
+        title = f"{written} in {flags.draws} styles that it allows, drawn with seed {flags.seed}"
+    return Rows(style, title, (Section(seen, with_reconstructions(images, rebuilt)),))
+
+
+def with_reconstructions(images: Tensor, rebuilt: Tensor) -> np.ndarray:
+    """A grid of one image beside its reconstruction, or of several above theirs."""
+    if len(images) == 1:
+        return grid([torch.cat([images, rebuilt])])
+    pairs = zip(images.split(ACROSS), rebuilt.split(ACROSS), strict=True)
+    return grid([row for pair in pairs for row in pair])
 
 
 def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mnist.data.bundled import read_mnist_5k
-from mnist.data.mnist import read_mnist, whole_mnist
+from mnist.data.mnist import read_mnist, read_mnist_writers, whole_mnist
 from mnist.data.spec import DataSpec
 from mnist.data.types import (
     Batch,
@@ -37,9 +37,16 @@ __all__ = [
     "to_bytes",
 ]
 
-DATASETS: dict[str, Callable[..., Dataset]] = {"mnist": read_mnist, "mnist-5k": read_mnist_5k}
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "mnist": read_mnist,
+    "mnist-5k": read_mnist_5k,
+    "mnist-writers": read_mnist_writers,
+}
 # Where the files of those that are not bundled lie, if they do.
-FOLDERS: dict[str, Callable[..., Path | None]] = {"mnist": whole_mnist}
+FOLDERS: dict[str, Callable[..., Path | None]] = {
+    "mnist": whole_mnist,
+    "mnist-writers": whole_mnist,
+}
 
 
 def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:

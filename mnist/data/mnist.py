@@ -6,11 +6,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+
 from mnist.data.download import download, torchvision
 from mnist.data.idx import find_idx, pair, parse_idx, read_bytes, refuse_unpublished
 from mnist.data.spec import DataSpec
-from mnist.data.types import Dataset, Unavailable
-from mnist.data.writers import download_writers, find_writers, with_writers
+from mnist.data.types import Dataset, Split, Unavailable
+from mnist.data.writers import QMNIST_SHA256, download_writers, find_writers, with_writers
 from mnist.errors import UserError
 
 MNIST = DataSpec((1, 28, 28), tuple("0123456789"), "digit")
@@ -41,6 +43,31 @@ def read_mnist(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     with suppress(Unavailable):  # most uses do without
         return with_writers(dataset, download_writers(folders[0], dataset))
     return dataset
+
+
+def read_mnist_writers(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """MNIST's training images, whose classes are the 539 people that wrote them.
+
+    Every tenth image of a person's is for testing. Of the people that wrote MNIST's own test images
+    there is none.
+
+    Raises:
+        Unavailable: it is not known who they are.
+        UserError: as `read_mnist`.
+    """
+    mnist = read_mnist(data_dir)
+    if mnist.train.writers is None:
+        raise Unavailable(
+            f"who wrote the images in {mnist.source} is not known: put QMNIST's labels beside "
+            f"them, {' and '.join(f'{name}.gz' for name in QMNIST_SHA256)}"
+        )
+    writers, labels = mnist.train.writers.unique(return_inverse=True)
+    images = Split(mnist.train.images, labels)
+    order = labels.argsort(stable=True)
+    tested = torch.zeros(len(labels), dtype=torch.bool)
+    tested[order[::10]] = True
+    spec = DataSpec(MNIST.image_shape, tuple(map(str, writers.tolist())), "writer")
+    return Dataset("mnist-writers", spec, images.some(~tested), images.some(tested), mnist.source)
 
 
 def find_mnist(data_dir: str | os.PathLike[str] | None = None) -> Path | None:

@@ -15,7 +15,9 @@ from torch.nn import functional as F
 from mnist.data import Dataset, DataSpec, Split, epoch_order, to_bytes
 from mnist.errors import UserError
 from mnist.evaluation import metrics
+from mnist.evaluation.handwriting import handwriting
 from mnist.evaluation.inception import InceptionDistance
+from mnist.latent.writers import TwoCovariance
 from mnist.methods import METHODS, Step
 from mnist.networks.prior import Marginals, Prior, ks_distance
 from mnist.training.run import Run
@@ -34,6 +36,7 @@ class Subject(NamedTuple):
     Attributes:
         spec: of its data set.
         encode: images [B, C, H, W] in [0, 1], labels int64 [B] -> styles [B, N].
+        draw: the same, where an image leaves its style open one that is drawn.
         decode: styles, labels -> images in [0, 1], as near to the originals as can be.
         generate: the same, as real as can be.
         classify: images -> log-probabilities of classes [B, K].
@@ -43,6 +46,7 @@ class Subject(NamedTuple):
 
     spec: DataSpec
     encode: Callable[[Tensor, Tensor], Tensor] | None = None
+    draw: Callable[[Tensor, Tensor], Tensor] | None = None
     decode: Callable[[Tensor, Tensor], Tensor] | None = None
     generate: Callable[[Tensor, Tensor], Tensor] | None = None
     classify: Callable[[Tensor], Tensor] | None = None
@@ -58,6 +62,7 @@ class Budget(NamedTuple):
 
 
 FULL, QUICK = Budget(60_000, 10_000), Budget(6_000, 2_000)
+QUICK_WRITERS = 60  # all of whose test images are looked at
 
 
 @torch.no_grad()
@@ -69,6 +74,7 @@ def measure(
     seed: int = 0,
     quick: bool = False,
     ex_post: bool = False,
+    embedding: Run | None = None,
     inception: InceptionDistance | None = None,
     tell: Callable[[], None] = lambda: None,
 ) -> Numbers:
@@ -81,6 +87,8 @@ def measure(
         seed: of every choice and sample.
         quick: look at fewer images, and train classifiers on fewer.
         ex_post: draw styles from mixtures fitted to the training styles as well: "gmm_...".
+        embedding: a classifier of the training images' writers, beside which styles are measured
+            as handwriting where those are known.
         inception: for the Inception FID.
         tell: called `steps_to_measure(...)` times on the way.
 
@@ -107,14 +115,35 @@ def measure(
         numbers["accuracy"] = share_read(subject.classify, dataset.test)
     train_styles = test_styles = None
     if subject.encode:
-        train_styles, test_styles = encode(subject.encode, train), encode(subject.encode, test)
+        train_means, test_styles = encode(subject.encode, train), encode(subject.encode, test)
         if subject.decode:
             numbers |= reconstruction(subject.decode, judge, test, test_styles)
             tell()
-        if subject.prior:
-            numbers |= prior_match(subject.prior, train_styles, test_styles, test.labels, generator)
+        if writers_known(dataset) and train.writers is not None:
+            theirs = some_writers(dataset.test, QUICK_WRITERS) if quick else dataset.test
+            numbers |= handwriting(
+                TwoCovariance.fit(train_means, train.writers),
+                theirs,
+                encode(subject.encode, theirs),
+                encode(lambda images, _: embedding.log_probs(images), theirs)
+                if embedding
+                else None,
+                subject.decode if subject.conditional else None,
+                torch.Generator().manual_seed(seed),  # its own: the other numbers stay as they are
+            )
             tell()
-        numbers |= leakage(train_styles, train.labels, test_styles, test.labels)
+        # Independence of the class, and the prior, are what a style has as the decoder learnt it.
+        train_styles, drawn = train_means, test_styles
+        if subject.draw:
+            train_styles, drawn = encode(subject.draw, train), encode(subject.draw, test)
+        if subject.prior:
+            numbers |= prior_match(subject.prior, train_styles, drawn, test.labels, generator)
+            tell()
+        numbers |= leakage(train_styles, train.labels, drawn, test.labels)
+        if subject.draw:
+            numbers["leakage_mlp_mean"] = metrics.probe_accuracy(
+                train_means.numpy(), train.labels.numpy(), test_styles.numpy(), test.labels.numpy()
+            )
         tell()
     if not (subject.generate and subject.prior):
         return numbers
@@ -153,13 +182,21 @@ def measure(
     return numbers
 
 
-def steps_to_measure(subject: Subject, judge: Run, quick: bool, ex_post: bool) -> int:
+def steps_to_measure(
+    subject: Subject, dataset: Dataset, judge: Run, quick: bool, ex_post: bool
+) -> int:
     """How often `measure` tells of its progress."""
     encodes, generates = bool(subject.encode), bool(subject.generate and subject.prior)
     ex_post = ex_post and encodes and generates
-    steps = encodes * (1 + bool(subject.decode) + bool(subject.prior)) + 2 * generates + ex_post
+    steps = encodes * (1 + bool(subject.decode) + bool(subject.prior) + writers_known(dataset))
+    steps += 2 * generates + ex_post
     learns = learns_anew(judge, quick) + subject.conditional
     return steps + judge.epoch * (generates * learns + ex_post)
+
+
+def writers_known(dataset: Dataset) -> bool:
+    """Whether it is known who wrote the images, so that styles can be measured as handwriting."""
+    return dataset.train.writers is not None and dataset.test.writers is not None
 
 
 def learns_anew(judge: Run, quick: bool) -> bool:
@@ -376,6 +413,12 @@ def decoded(write: Callable[[Tensor, Tensor], Tensor], styles: Tensor, labels: T
 def some_of(split: Split, count: int, generator: torch.Generator) -> Split:
     """So many of these at random, in a random order; all where there are no more."""
     return split.some(torch.randperm(len(split), generator=generator)[:count])
+
+
+def some_writers(split: Split, count: int) -> Split:
+    """The images by the first writers of a split."""
+    assert split.writers is not None
+    return split.some(torch.isin(split.writers, split.writers.unique()[:count]))
 
 
 def pixels(split: Split) -> Tensor:

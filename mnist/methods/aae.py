@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
+from torch.distributions import Normal
 
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch
@@ -13,7 +14,8 @@ from mnist.methods.base import Step, cosine
 from mnist.networks import losses
 from mnist.networks.discriminator import Discriminator
 from mnist.networks.player import Player
-from mnist.options import Positive, Share, Sizes
+from mnist.networks.writers import WriterContrast
+from mnist.options import Positive, Share, Sizes, Weight
 
 
 class AAE(Autoencoder):
@@ -23,7 +25,17 @@ class AAE(Autoencoder):
     section 2.3 and 4 in one: the decoder is conditional on the class, and the discriminator sees
     that the style is distributed alike for every class, so that it holds handwriting alone.
 
+    With a Gaussian posterior (section 2.1) the discriminator sees styles drawn from it. The
+    reconstruction alone would narrow it to a point, and a class whose images have fewer degrees of
+    freedom than the style could then not fill it: hence the rate, see `rate_weight`.
+
     Args (besides those of `Autoencoder`):
+        posterior: of an image's style, a point or a Gaussian.
+        rate_weight: with a Gaussian, weight β of its KL divergence from the prior, in nats per
+            image as the reconstruction: it stays wide where reconstruction can do without.
+        writers: make the style that of the writer: images by one person, of different classes, are
+            to be found by each other's styles. Only where it is known who wrote the images.
+        writers_weight: weight of that, the loss of `WriterContrast`, with --writers.
         adversarial_weight: weight of the adversarial loss against nats per pixel of
             reconstruction; divided by the feature size, since each further dimension adds to the
             pressure.
@@ -40,13 +52,20 @@ class AAE(Autoencoder):
         self,
         spec: DataSpec,
         *,
+        posterior: Literal["deterministic", "gaussian"] = "deterministic",
+        rate_weight: Weight = 0.5,
+        writers: bool = False,
+        writers_weight: Weight = 0.02,
         adversarial_weight: Positive = 0.4,
         ramp: Share = 0.1,
         discriminator_lr: Positive = 3e-3,
         discriminator_hidden: Sizes = (512, 256),
         **common: Any,
     ):
-        super().__init__(spec, **common)
+        super().__init__(spec, posterior == "gaussian", **common)
+        self.rate_weight = rate_weight
+        self.needs_writers = writers
+        self.writers_weight = writers_weight
         self.adversarial_weight = adversarial_weight
         self.ramp = ramp
         with self.seeded("discriminator"):
@@ -54,12 +73,15 @@ class AAE(Autoencoder):
                 self.prior.feature_size, self.classes, discriminator_hidden
             )
         self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr)
+        if writers:
+            self.contrast = WriterContrast(self.prior.feature_size, self.prior.std)
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels
         lr_scale = cosine(step.progress)
         with self.autocast():
-            style = self.encoder(images, labels)
+            encoded = self.encoder(images, labels)
+            style = self.draw(encoded)
 
             # The discriminator learns to tell the prior's styles from those of images ...
             prior_logits = self.discriminator(self.sample_prior(len(images)))
@@ -73,12 +95,22 @@ class AAE(Autoencoder):
             adversarial_loss = losses.generator_loss(self.discriminator(style, labels))
         ramp = min(1, step.progress / self.ramp) if self.ramp else 1
         weight = self.adversarial_weight / self.prior.feature_size * ramp
-        self.players["autoencoder"].update(reconstruction + weight * adversarial_loss, lr_scale)
+        loss = reconstruction + weight * adversarial_loss
+        besides = {}
+        if isinstance(encoded, Normal):
+            besides["rate"] = losses.rate(encoded, self.prior.std)
+            loss = loss + self.rate_weight / self.spec.pixels * besides["rate"]
+        if self.needs_writers:
+            assert batch.writers is not None
+            besides["contrast"] = self.contrast(style, labels, batch.writers)
+            loss = loss + self.writers_weight * ramp * besides["contrast"]
+        self.players["autoencoder"].update(loss, lr_scale)
 
         return {
             "reconstruction": reconstruction.detach(),
             "discriminator": discriminator_loss.detach(),
             "adversarial": adversarial_loss.detach(),
+            **{name: number.detach() for name, number in besides.items()},
             "mse": losses.mse(logits.detach(), images),
             "gauss_detection": (prior_logits > 0).float().mean(),
             "feature_detection": (style_logits < 0).float().mean(),

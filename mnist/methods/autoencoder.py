@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.distributions import Normal
 
 from mnist.data.spec import DataSpec
 from mnist.methods.base import Method
@@ -31,6 +33,7 @@ class Autoencoder(Method):
     def __init__(
         self,
         spec: DataSpec,
+        posterior: bool = False,  # of the encoder: a method's own affair, and no option of it
         *,
         feature_size: Count = 4,
         labels: bool = True,
@@ -44,16 +47,28 @@ class Autoencoder(Method):
         self.classes = spec.classes if labels else 0  # that the networks are given
         self.prior = Gaussian(feature_size, prior_std)
         with self.seeded("encoder"):
-            self.encoder = Encoder(spec.image_shape, self.classes, feature_size, prior_std, hidden)
+            self.encoder = Encoder(
+                spec.image_shape, self.classes, feature_size, prior_std, hidden, posterior
+            )
         with self.seeded("decoder"):
             self.decoder = Decoder(spec.image_shape, self.classes, feature_size, hidden[::-1])
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
 
-    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Normal:
         return self.encoder(images, labels)
 
     def decode(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.decoder(style, labels)
+
+    def draw(self, encoded: Tensor | Normal) -> Tensor:
+        """Styles [B, N] as the decoder is to learn them: drawn, where there is a posterior.
+
+        By μ + σ ε, through which gradients pass (Kingma & Welling 2013, section 2.4).
+        """
+        if isinstance(encoded, Tensor):
+            return encoded
+        noise = torch.randn(encoded.mean.shape, generator=self.rng).to(self.device)
+        return encoded.mean + encoded.stddev * noise
 
     def sample_prior(self, count: int) -> Tensor:
         """Styles [count, N] from the prior, on the device."""

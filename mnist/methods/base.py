@@ -101,6 +101,7 @@ class Method(nn.Module, ABC):
     config: dict[str, Any]
     prior: Prior | None = None  # of the styles
     conditional: bool = False  # whether the networks are given the class
+    needs_writers: bool = False  # whether it learns from who wrote the images
 
     if TYPE_CHECKING:
         # What only some can do, such as `encode`, is asked of those that are known to.
@@ -147,7 +148,7 @@ class Method(nn.Module, ABC):
     def validate(self, batch: Batch, style: Tensor | None) -> dict[str, Tensor]:
         """Numbers about images not trained on, besides those that its capabilities give.
 
-        `style` [B, N] is what `encode` gives, for a method that encodes.
+        `style` [B, N] is what `encode` gives, or drawn from it, for a method that encodes.
         """
         return {}
 

@@ -1,13 +1,19 @@
-"""Image and class to style."""
+"""Image and class to style, or to what is left open of it."""
 
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torch.nn import functional as F
 
 from mnist.networks.layers import class_code, mlp
+
+# Bounds of a posterior's standard deviation, in the prior's: at 0 its logarithm is infinite, and at
+# 1 the slope of √(1 - σ²).
+LEAST, MOST = 0.01, 0.995
+NARROW = -2.0  # before the sigmoid, at the start: σ = 0.13, at which the decoder can learn
 
 
 class Encoder(nn.Module):
@@ -17,12 +23,17 @@ class Encoder(nn.Module):
     neither collapse to a point nor run away, whatever the discriminator does: only the style's
     *shape* is left to it (docs/LOG.md: without, the style collapsed).
 
+    With a posterior it says of each dimension how far the image leaves it open: the style is
+    z = √(1 - σ²) · μ + σ ε, the Gaussian posterior of Makhzani et al. 2015, section 2.1, with
+    standardised μ, so that again each dimension of z has the prior's mean and scale.
+
     Args:
         image_shape: (C, H, W).
         classes: K, given to it as one-hot code; 0 for an unconditional encoder.
         feature_size: N, dimensions of the style.
         std: standard deviation that each style dimension has over the training images.
         hidden: sizes of the hidden layers.
+        posterior: whether there is one.
     """
 
     def __init__(
@@ -32,19 +43,34 @@ class Encoder(nn.Module):
         feature_size: int,
         std: float,
         hidden: Sequence[int],
+        posterior: bool = False,
     ):
         super().__init__()
         self.classes = classes
         self.std = std
-        self.layers = mlp([math.prod(image_shape) + classes, *hidden, feature_size])
+        sizes = [math.prod(image_shape) + classes, *hidden, feature_size]
+        self.layers = mlp(sizes)
         self.standardise = Standardise(feature_size)
+        # A head of its own, so that an encoder without one can be gone on from.
+        self.width = nn.Linear(sizes[-2], feature_size) if posterior else None
+        if self.width:
+            nn.init.constant_(self.width.bias, NARROW)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """images [B, C, H, W] in [0, 1], labels as `class_code` takes them -> style [B, N]."""
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Normal:
+        """The style of each image, [B, N], or its posterior, of means and deviations [B, N].
+
+        images [B, C, H, W] in [0, 1], labels as `class_code` takes them.
+        """
         inputs = images.flatten(1)
         if self.classes:
             inputs = torch.cat([inputs, class_code(labels, self.classes)], 1)
-        return self.std * self.standardise(self.layers(inputs).to(images.dtype))
+        hidden = self.layers[:-1](inputs)
+        style = self.standardise(self.layers[-1](hidden).to(images.dtype))
+        if not self.width:
+            return self.std * style
+        sigma = LEAST + (MOST - LEAST) * self.width(hidden).to(images.dtype).sigmoid()
+        mean = (1 - sigma.square()).sqrt() * style
+        return Normal(self.std * mean, self.std * sigma, validate_args=False)
 
 
 class Standardise(nn.BatchNorm1d):

@@ -1,6 +1,8 @@
 """What the players descend: pure functions of logits, each with its equation and source."""
 
+import torch
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 
@@ -28,6 +30,16 @@ def generator_loss(style_logits: Tensor) -> Tensor:
     the discriminator still wins.
     """
     return F.softplus(-style_logits).mean()
+
+
+def rate(posterior: Normal, std: float) -> Tensor:
+    """Mean KL divergence of posteriors [B, N] from the prior, N(0, std²), in nats per image.
+
+    The second term of Kingma & Welling 2013 (arXiv 1312.6114, eq. 10): how much images say in their
+    styles.
+    """
+    prior = Normal(torch.zeros_like(posterior.mean), std, validate_args=False)
+    return kl_divergence(posterior, prior).sum(1).mean()
 
 
 def mse(logits: Tensor, images: Tensor) -> Tensor:

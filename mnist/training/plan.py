@@ -148,6 +148,7 @@ def resumed(
     if training.get("deterministic"):
         be_deterministic()
     method = checkpoint.build().to(device)
+    refuse_unknown_writers(method, dataset)
     progress = checkpoint.restore(method)
     config["machine"] = machine(device)
     if config["machine"] != checkpoint.config.get("machine"):
@@ -200,6 +201,7 @@ def fresh(
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     method = kind(dataset.spec, **options).to(device)
+    refuse_unknown_writers(method, dataset)
     if parent:
         parent.load_weights(method, strict=False)
     config = describe(method, dataset, settings)
@@ -213,6 +215,15 @@ def inherited(parent: str, kind: type[Method]) -> list[str]:
     """What a run that starts from another's networks has in common with it."""
     own = options_of(Method)
     return [name for name in options_of(METHODS[parent]) if name in options_of(kind) - own.keys()]
+
+
+def refuse_unknown_writers(method: Method, dataset: Dataset) -> None:
+    """Raise a UserError where a method is to learn who wrote the images, and that is not known."""
+    if method.needs_writers and dataset.train.writers is None:
+        raise UserError(
+            f"--writers: who wrote the images of {dataset.name} in {dataset.source} is not known; "
+            "of MNIST's QMNIST's labels say it (docs/handwriting.md)"
+        )
 
 
 def hold_out(dataset: Dataset, training: dict[str, Any]) -> Dataset:

@@ -8,16 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from mnist.data import DataSpec, Split, load_same_dataset, to_bytes
 from mnist.errors import UserError
 from mnist.methods import Classifies, Decodes, Encodes
 from mnist.networks.classifier import PART
 from mnist.networks.prior import Prior
+from mnist.networks.random import child_seed
 from mnist.networks.sharpness import sharpen
 from mnist.training.checkpoint import Checkpoint
 from mnist.training.run_directory import RunDirectory
-from mnist.training.validation import mean_style
+from mnist.training.validation import drawn_style, mean_style
 
 BATCH = 2000  # images that are encoded or decoded at once
 
@@ -133,6 +135,15 @@ class Run:
         return getattr(self.method, "outliers", False)
 
     @property
+    def has_posterior(self) -> bool:
+        """Whether an image leaves its style open: see `posterior`."""
+        if not self.can_encode:
+            return False
+        blank = torch.zeros(1, *self.spec.image_shape, device=self.device)
+        label = torch.zeros(1, dtype=torch.int64, device=self.device)
+        return isinstance(self.method.encode(blank, label), Distribution)
+
+    @property
     def conditional(self) -> bool:
         """Whether its networks are given the class."""
         return self.method.conditional
@@ -206,14 +217,15 @@ class Run:
 
     @torch.no_grad()
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The style of each image.
+        """The style of each image; where it leaves that open, the mean of its posterior.
 
         Args:
             images: float32 [B, C, H, W] in [0, 1], 1 being ink.
             labels: their classes, int64 [B]. An unconditional run needs none.
 
         Returns:
-            float32 [B, N], each dimension distributed about as the prior's over real images.
+            float32 [B, N]. With a style for each image (or drawn from its `posterior`), each
+            dimension is distributed about as the prior's over real images; means spread less.
 
         Raises:
             Unable: it cannot encode.
@@ -250,6 +262,32 @@ class Run:
         labels = self.check_labels(labels, len(style))
         return self.decoder(style, labels, sharpness=sharpness)
 
+    @torch.no_grad()
+    def posterior(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What each image leaves open of its style: arguments and errors as `encode`.
+
+        Returns:
+            Mean and standard deviation of each dimension, float32 [B, N] both; the deviation is 0
+            by a run whose style is a point (`--posterior deterministic`).
+        """
+        self.require("encode")
+        self.check_images(images)
+        encoded = self.method.encode(*self.moved(images, self.check_labels(labels, len(images))))
+        if isinstance(encoded, Distribution):
+            return encoded.mean.float(), encoded.stddev.float()
+        return encoded.float(), torch.zeros_like(encoded, dtype=torch.float32)
+
+    @torch.no_grad()
+    def draw(self, images: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """A style of each image, drawn from its posterior; otherwise as `encode`.
+
+        Where the style is a point it is that.
+        """
+        self.require("encode")
+        self.check_images(images)
+        encoded = self.method.encode(*self.moved(images, self.check_labels(labels, len(images))))
+        return drawn_style(encoded, seed)
+
     def styles(
         self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike[str] | None = None
     ) -> Styles:
@@ -269,9 +307,21 @@ class Run:
 
     def styles_of(self, split: Split, index: Tensor) -> Styles:
         """The styles of some images of a data set: those numbered `index`, int64 [B]."""
-        batches = (split.batch(part) for part in index.split(BATCH))
-        styles = torch.cat([self.encode(batch.images, batch.labels) for batch in batches])
-        return Styles(index.numpy(), split.labels[index].numpy(), styles.cpu().numpy())
+        styles = self.style_tensor(split, index)
+        return Styles(index.numpy(), split.labels[index].numpy(), styles.numpy())
+
+    def style_tensor(self, split: Split, index: Tensor, seed: int | None = None) -> Tensor:
+        """Likewise, as a tensor [B, N] on the CPU; with a `seed` drawn from their posteriors."""
+        styles = []
+        for number, part in enumerate(index.split(BATCH)):
+            batch = split.batch(part)
+            if seed is None:
+                style = self.encode(batch.images, batch.labels)
+            else:
+                stream = child_seed(seed, f"styles {number}")
+                style = self.draw(batch.images, batch.labels, seed=stream)
+            styles.append(style.cpu())
+        return torch.cat(styles)
 
     def generate(
         self,

@@ -11,6 +11,7 @@ from mnist.data.types import Split
 from mnist.methods import Classifies, Decodes, Encodes, Method
 from mnist.networks import losses
 from mnist.networks.prior import Marginals, ks_distance
+from mnist.networks.random import child_seed, seeded
 from mnist.networks.sharpness import fit_sharpness
 
 FITTED = 2000  # training images, at least, to which the sharpness is fitted
@@ -21,26 +22,36 @@ def mean_style(encoded: Tensor | Distribution) -> Tensor:
     return (encoded.mean if isinstance(encoded, Distribution) else encoded).float()
 
 
+def drawn_style(encoded: Tensor | Distribution, seed: int) -> Tensor:
+    """The style [B, N] itself, or one drawn from the posterior of each image."""
+    if isinstance(encoded, Distribution):
+        with seeded(seed):
+            encoded = encoded.sample()
+    return encoded.float()
+
+
 @torch.no_grad()
 def validate(method: Method, split: Split) -> dict[str, float]:
     """Numbers about images not trained on, means over those that have what each needs.
 
-    For a method that encodes and decodes `mse`; for one that encodes, and whose prior's
-    distribution is known, `ks`, how far the styles are from it in the worst dimension; for one
-    that classifies `loss` and `accuracy` over labelled images; and whatever else it has.
+    For a method that encodes and decodes `mse`, from the mean where a style is a distribution; for
+    one that encodes, and whose prior's distribution is known, `ks`, how far styles are from it
+    in the worst dimension, drawn where they are distributions; for one that classifies `loss` and
+    `accuracy` over labelled images; and whatever else it has.
     """
     totals: dict[str, float] = {}
     counts: dict[str, int] = {}
     styles = []
-    for batch in split.batches():
+    for which, batch in enumerate(split.batches()):
         numbers: dict[str, tuple[Tensor, int]] = {}
         style = None
         with method.autocast():
             if isinstance(method, Encodes):
-                style = mean_style(method.encode(batch.images, batch.labels))
+                encoded = method.encode(batch.images, batch.labels)
+                style = drawn_style(encoded, child_seed(method.seed, f"validation {which}"))
                 styles.append(style)
                 if isinstance(method, Decodes):
-                    logits = method.decode(style, batch.labels)
+                    logits = method.decode(mean_style(encoded), batch.labels)
                     numbers["mse"] = losses.mse(logits, batch.images), len(batch.labels)
             labelled = batch.labels >= 0
             if isinstance(method, Classifies) and labelled.any():
