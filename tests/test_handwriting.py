@@ -215,3 +215,12 @@ def test_nothing_is_said_where_nobody_wrote_enough(rng):
     styles, labels, who = drawn(5, 10, rng)
     found = handwriting.by_images_known(decode, MODEL, styles, split_of(styles, labels, who), rng)
     assert found == {}
+
+
+def test_what_too_few_images_do_not_say_is_none(rng):
+    styles, labels, who = drawn(4, 1, rng)
+    split = split_of(styles, labels, who)
+    found = handwriting.handwriting(MODEL, split, styles, None, decode, rng)
+    assert found["writers"] == 4
+    assert found["writer_auc"] is found["writer_found"] is None
+    assert "hand_transfer" not in found

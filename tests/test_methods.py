@@ -127,6 +127,7 @@ def test_calibrated_images_are_as_black_and_white_as_those_trained_on(name):
     assert plain > 1.2 * real
 
 
+@pytest.mark.slow
 def test_a_posterior_is_as_wide_as_the_rate_asks_for():
     """Mean σ after 200 steps: 0.03 to 0.34 without a rate and 0.995 with much, over four seeds."""
     train = load_dataset("mnist-5k").train
@@ -143,6 +144,7 @@ def test_a_posterior_is_as_wide_as_the_rate_asks_for():
     assert widths[0.0] < 0.6 < widths[20.0], widths
 
 
+@pytest.mark.slow
 def test_styles_that_learn_writers_tell_them_apart():
     """Seven writers who shift their digits: AUC 0.66 to 0.67 and 0.79 to 0.82 over four seeds."""
     rng = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from mnist.latent.writers import TwoCovariance
 
 NEAREST = 10  # writers, among whom the right one is looked for
 SEVERAL = (1, 2, 5, 10, 20)  # images that a writer's style is estimated from
-ROWS = 1000
+ROWS = 1000  # images whose pairs with those by others are looked at, at least
 PART = 500  # images that are compared with all others, or decoded, at once
 
 Score = Callable[[Tensor, Tensor], Tensor]  # [A, N], [B, N] -> [A, B], larger for the more alike
@@ -41,6 +41,9 @@ def handwriting(
         decode: of a decoder that is given the class; None for others, of which a style in another
             class cannot be asked.
         generator: of the images that `by_images_known` takes.
+
+    Returns:
+        Numbers by name; None where there are too few images for one.
     """
     assert test.writers is not None
     of = test.labels, test.writers
@@ -60,7 +63,7 @@ def handwriting(
     if decode:
         numbers |= transfer(decode, styles, test)
         numbers |= by_images_known(decode, model, styles, test, generator)
-    return numbers
+    return {name: None if number != number else number for name, number in numbers.items()}
 
 
 # --- do styles of one writer lie together? --------------------------------------------------------
@@ -192,6 +195,7 @@ def transfer(
         of their writer's other images of the same class ("hand_same"); the share of images for
         which own is better than another ("hand_wins"); and "hand_transfer", how far knowing the
         other classes goes of the way from zero to same: 1 if they say as much of the writer.
+        Nothing if no image is left.
     """
     assert split.writers is not None
     known = ByWriter(styles, split.labels, split.writers)
@@ -200,6 +204,8 @@ def transfer(
     own, of_own = known.of_others(known.who)
     another, of_another = known.of_others((known.who + 1) % writers)
     there = (of_same > 0) & (of_own > 0) & (of_another > 0)
+    if not there.any():
+        return {}
     errors = {
         name: squared_errors(decode, style[there], split.some(there))
         for name, style in {
@@ -212,7 +218,7 @@ def transfer(
     numbers = {f"hand_{name}": error.mean().item() for name, error in errors.items()}
     wins = (errors["own"] < errors["another"]).double().mean().item()
     zero, least = numbers["hand_zero"], numbers["hand_same"]
-    share = (zero - numbers["hand_own"]) / (zero - least)
+    share = (zero - numbers["hand_own"]) / (zero - least) if zero != least else float("nan")
     return numbers | {"hand_wins": wins, "hand_transfer": share}
 
 
