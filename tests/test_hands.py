@@ -13,7 +13,7 @@ from mnist.commands import generate_all, hands
 from mnist.commands.flags import GenerateAllFlags
 from mnist.data import load_dataset
 from mnist.errors import UserError
-from mnist.latent.writers import TwoCovariance, product_of_posteriors
+from mnist.latent.two_covariance import TwoCovariance, product_of_posteriors
 
 ALL = "generate-all.py"
 

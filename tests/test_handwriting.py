@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from mnist.data import Split
 from mnist.evaluation import handwriting
-from mnist.latent.writers import TwoCovariance
+from mnist.latent.two_covariance import TwoCovariance
 
 BETWEEN = torch.tensor([[1.0, 0.3], [0.3, 0.5]], dtype=torch.float64)
 WITHIN = torch.tensor([[0.6, -0.2], [-0.2, 0.8]], dtype=torch.float64)

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from mnist.latent.writers import TwoCovariance
+from mnist.latent.two_covariance import TwoCovariance
 from mnist.networks import losses
+from mnist.networks.contrast import WriterContrast
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator
 from mnist.networks.encoder import Encoder, Standardise
@@ -20,7 +21,6 @@ from mnist.networks.player import BETAS, Player
 from mnist.networks.prior import Gaussian
 from mnist.networks.random import child_seed, generator, seeded
 from mnist.networks.sharpness import edge_width, fit_sharpness, grey_level, sharpen
-from mnist.networks.writers import WriterContrast
 
 
 def test_class_code():

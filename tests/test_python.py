@@ -187,16 +187,17 @@ def test_public_functions_are_documented_and_typed():
     from mnist import files
     from mnist.commands import flags, tools
     from mnist.data import scan
-    from mnist.evaluation import metrics
+    from mnist.evaluation import handwriting, metrics
     from mnist.figures import plotting
-    from mnist.latent import curves, geodesics, guidance, manifold, maps
+    from mnist.latent import curves, geodesics, guidance, manifold, maps, two_covariance
     from mnist.networks import losses
     from mnist.training import checkpoint
     from mnist.training.run import Run
 
     modules = (checkpoint, data, files, flags, losses, metrics, mnist, plotting, scan, tools)
-    latent = (curves, geodesics, guidance, manifold, maps)
-    for owner in (*modules, *latent, Run, checkpoint.Checkpoint, RunDirectory):
+    latent = (curves, geodesics, guidance, manifold, maps, two_covariance)
+    classes = (two_covariance.TwoCovariance, Run)
+    for owner in (*modules, *latent, handwriting, *classes, checkpoint.Checkpoint, RunDirectory):
         for name, item in inspect.getmembers(owner, inspect.isfunction):
             if name.startswith("_") or item.__module__ != getattr(
                 owner, "__module__", owner.__name__

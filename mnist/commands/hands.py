@@ -13,7 +13,7 @@ from mnist.data import Dataset, Split
 from mnist.errors import UserError
 from mnist.figures.images import to_arrays
 from mnist.figures.sheets import Section
-from mnist.latent.writers import TwoCovariance, product_of_posteriors
+from mnist.latent.two_covariance import TwoCovariance, product_of_posteriors
 from mnist.training.run import Run
 
 SHOWN = 3  # images of each class that somebody wrote

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mnist.data import Split
-from mnist.latent.writers import TwoCovariance
+from mnist.latent.two_covariance import TwoCovariance
 
 NEAREST = 10  # writers, among whom the right one is looked for
 SEVERAL = (1, 2, 5, 10, 20)  # images that a writer's style is estimated from

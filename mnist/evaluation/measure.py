@@ -17,7 +17,7 @@ from mnist.errors import UserError
 from mnist.evaluation import metrics
 from mnist.evaluation.handwriting import handwriting
 from mnist.evaluation.inception import InceptionDistance
-from mnist.latent.writers import TwoCovariance
+from mnist.latent.two_covariance import TwoCovariance
 from mnist.methods import METHODS, Step
 from mnist.networks.prior import Marginals, Prior, ks_distance
 from mnist.training.run import Run

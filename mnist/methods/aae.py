@@ -12,9 +12,9 @@ from mnist.data.types import Batch
 from mnist.methods.autoencoder import Autoencoder
 from mnist.methods.base import Step, cosine
 from mnist.networks import losses
+from mnist.networks.contrast import WriterContrast
 from mnist.networks.discriminator import Discriminator
 from mnist.networks.player import Player
-from mnist.networks.writers import WriterContrast
 from mnist.options import Positive, Share, Sizes, Weight
 
 

@@ -1,4 +1,4 @@
-"""What the styles of images say of who wrote them: the two-covariance model."""
+"""A writer's own style, from styles of their images: the two-covariance model."""
 
 from __future__ import annotations
 

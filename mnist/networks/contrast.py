@@ -1,4 +1,4 @@
-"""Styles to "are these two by one writer?"."""
+"""A contrastive loss: are two styles by one writer?"""
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ class WriterContrast(nn.Module):
 
         ρ / (1 - ρ²) · ab - ρ² / (1 - ρ²) · (a² + b²) / 2 - log(1 - ρ²) / 2,
 
-    which is the two-covariance model (`mnist/latent/writers.py`) of independent dimensions. So
-    nothing is learnt but styles, and as their scale is given they cannot shrink together.
+    which is the two-covariance model (`mnist/latent/two_covariance.py`) of independent dimensions.
+    So nothing is learnt but styles, and as their scale is given they cannot shrink together.
 
     Args:
         feature_size: N, dimensions of the style.
