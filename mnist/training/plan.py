@@ -90,6 +90,7 @@ def train_run(
             plan = resumed(run_dir, there, settings, device, report)
         else:
             plan = fresh(run_dir, there, settings, device, report)
+        refuse_unknown_writers(plan)
         if there and plan.parent:
             run_dir.archive(there.config["method"])
         run_dir.start(plan.config, plan.progress.rows)
@@ -148,7 +149,6 @@ def resumed(
     if training.get("deterministic"):
         be_deterministic()
     method = checkpoint.build().to(device)
-    refuse_unknown_writers(method, dataset)
     progress = checkpoint.restore(method)
     config["machine"] = machine(device)
     if config["machine"] != checkpoint.config.get("machine"):
@@ -201,7 +201,6 @@ def fresh(
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     method = kind(dataset.spec, **options).to(device)
-    refuse_unknown_writers(method, dataset)
     if parent:
         parent.load_weights(method, strict=False)
     config = describe(method, dataset, settings)
@@ -217,12 +216,12 @@ def inherited(parent: str, kind: type[Method]) -> list[str]:
     return [name for name in options_of(METHODS[parent]) if name in options_of(kind) - own.keys()]
 
 
-def refuse_unknown_writers(method: Method, dataset: Dataset) -> None:
+def refuse_unknown_writers(plan: Plan) -> None:
     """Raise a UserError where a method is to learn who wrote the images, and that is not known."""
-    if method.needs_writers and dataset.train.writers is None:
+    if plan.method.needs_writers and plan.dataset.train.writers is None:
         raise UserError(
-            f"--writers: who wrote the images of {dataset.name} in {dataset.source} is not known; "
-            "of MNIST's QMNIST's labels say it (docs/handwriting.md)"
+            f"who wrote the images of {plan.dataset.name} in {plan.dataset.source} is not known, "
+            "which this training needs: for MNIST put QMNIST's labels there (docs/handwriting.md)"
         )
 
 

@@ -231,9 +231,7 @@ class Run:
             Unable: it cannot encode.
             ValueError: another shape or type, or values outside these ranges.
         """
-        self.require("encode")
-        self.check_images(images)
-        return self.encoder(images, self.check_labels(labels, len(images)))
+        return mean_style(self.encoded(images, labels))
 
     @torch.no_grad()
     def decode(
@@ -270,12 +268,11 @@ class Run:
             Mean and standard deviation of each dimension, float32 [B, N] both; the deviation is 0
             by a run whose style is a point (`--posterior deterministic`).
         """
-        self.require("encode")
-        self.check_images(images)
-        encoded = self.method.encode(*self.moved(images, self.check_labels(labels, len(images))))
+        encoded = self.encoded(images, labels)
+        mean = mean_style(encoded)
         if isinstance(encoded, Distribution):
-            return encoded.mean.float(), encoded.stddev.float()
-        return encoded.float(), torch.zeros_like(encoded, dtype=torch.float32)
+            return mean, encoded.stddev.float()
+        return mean, torch.zeros_like(mean)
 
     @torch.no_grad()
     def draw(self, images: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> Tensor:
@@ -283,10 +280,13 @@ class Run:
 
         Where the style is a point it is that.
         """
+        return drawn_style(self.encoded(images, labels), seed)
+
+    def encoded(self, images: Tensor, labels: Tensor | None) -> Tensor | Distribution:
+        """Styles of images or their posteriors: arguments and errors as `encode`."""
         self.require("encode")
         self.check_images(images)
-        encoded = self.method.encode(*self.moved(images, self.check_labels(labels, len(images))))
-        return drawn_style(encoded, seed)
+        return self.method.encode(*self.moved(images, self.check_labels(labels, len(images))))
 
     def styles(
         self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike[str] | None = None
