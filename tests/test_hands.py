@@ -140,11 +140,12 @@ def known(monkeypatch):
 
 def test_a_writers_page(run, known):
     model = hands.known_writers(run, known)
-    title, images, captions = hands.page_of(run, known.test, model, 1003, None)
+    theirs = known.test.some(known.test.writers == 1003)
+    assert torch.equal(hands.written_by(known.test, 1003, known.name).images, theirs.images)
+    title, images, captions = hands.page_of(run, theirs, model, 1003, None)
     assert "writer 1003" in title
     assert images.shape == (hands.SHOWN + 1, 10, 28, 28)
     assert len(captions) == len(images)
-    theirs = known.test.some(known.test.writers == 1003)
     for label in range(10):
         own = theirs.batch(torch.nonzero(theirs.labels == label)[:, 0])
         np.testing.assert_array_equal(images[0, label], own.images[0, 0])
@@ -156,7 +157,8 @@ def test_a_writers_page(run, known):
 
 def test_a_writer_who_left_digits_out_has_blanks(run, known):
     test = known.test.some(known.test.labels != 4)
-    _, images, _ = hands.page_of(run, test, None, 1003, None)
+    theirs = hands.written_by(test, 1003, known.name)
+    _, images, _ = hands.page_of(run, theirs, None, 1003, None)
     assert not images[:-1, 4].any()
     assert images[-1].reshape(10, -1).any(1).all()
 

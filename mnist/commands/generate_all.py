@@ -20,7 +20,7 @@ from tqdm import tqdm
 from mnist import files
 from mnist.commands.classifiers import is_trained, usual_place
 from mnist.commands.flags import CLASSIFIER_DIR, KINDS, GenerateAllFlags
-from mnist.commands.hands import hand_of, known_writers, page_of, pictures_in
+from mnist.commands.hands import hand_of, known_writers, page_of, pictures_in, written_by
 from mnist.commands.tools import (
     as_style,
     check_output,
@@ -119,8 +119,11 @@ def writers_page(run: Run, flags: GenerateAllFlags) -> list[Section]:
         )
     dataset = load_same_dataset(run.config["training"], flags.data_dir)
     assert flags.writer is not None
-    known = known_writers(run, dataset)
-    return [page_of(run, dataset.test, known, each, flags.sharpness) for each in flags.writer]
+    written = {writer: written_by(dataset.test, writer, dataset.name) for writer in flags.writer}
+    known = known_writers(run, dataset)  # last: it encodes all training images
+    return [
+        page_of(run, theirs, known, writer, flags.sharpness) for writer, theirs in written.items()
+    ]
 
 
 def kind_of(output: Path | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mnist.data import Dataset, Split
@@ -17,7 +18,6 @@ from mnist.latent.two_covariance import TwoCovariance, product_of_posteriors
 from mnist.training.run import Run
 
 SHOWN = 3  # images of each class that somebody wrote
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm")
 
 
 class Hand(NamedTuple):
@@ -77,8 +77,9 @@ def pictures_in(folder: str) -> list[tuple[Path, str]]:
                 _, *rows = csv.reader(file)
             found = [(place / row[0], row[1]) for row in rows if row]
         else:
+            formats = Image.registered_extensions()  # by suffix, in small letters
             paths = sorted(place.iterdir())
-            found = [(p, p.name[0]) for p in paths if p.suffix.lower() in PICTURES]
+            found = [(p, p.name[0]) for p in paths if formats.get(p.suffix.lower()) in Image.OPEN]
     except OSError as error:
         raise UserError(f"--from-images {folder}: cannot read it ({error.strerror})") from error
     except (IndexError, ValueError, csv.Error) as error:
@@ -86,7 +87,7 @@ def pictures_in(folder: str) -> list[tuple[Path, str]]:
             f"{index} is no table of files and their classes, with a line of titles above"
         ) from error
     if not found:
-        raise UserError(f"--from-images {folder}: there is no picture ({', '.join(PICTURES)})")
+        raise UserError(f"--from-images {folder}: there is no picture in it")
     return found
 
 
@@ -111,14 +112,13 @@ def written_by(test: Split, writer: int, name: str) -> Split:
 
 
 def page_of(
-    run: Run, test: Split, known: TwoCovariance | None, writer: int, sharpness: float | None
+    run: Run, theirs: Split, known: TwoCovariance | None, writer: int, sharpness: float | None
 ) -> Section:
-    """What a test writer wrote, and what a run writes for each class knowing the others only.
+    """What a writer wrote, and what a run writes for each class knowing the others only.
 
     Raises:
-        UserError: as `written_by`; or they wrote one class alone.
+        UserError: they wrote one class alone.
     """
-    theirs = written_by(test, writer, run.config["training"]["dataset"])
     channels, *sides = run.spec.image_shape
     paper = torch.full((SHOWN, channels, *sides), float(channels == 3))
     columns = []
