@@ -101,7 +101,8 @@ def evaluate(flags: EvaluateFlags) -> None:
     runs = [open_to_evaluate(flags, directory) for directory in directories]
     dataset = common_dataset(runs, flags.data_dir)
     judge = open_classifier(flags, "judge", runs[0])
-    embedding = open_embedding(flags, runs[0], dataset)
+    encoding = [run for run in runs if run.can_encode]
+    embedding = open_embedding(flags, encoding[0], dataset) if encoding else None
     inception = open_inception() if flags.inception else None
     options = {"quick": flags.quick, "ex_post": flags.ex_post == "gmm"}
     subjects = [subject_of(run) for run in runs]
@@ -163,12 +164,12 @@ def subject_of(run: Run) -> Subject:
 
 
 def open_embedding(flags: EvaluateFlags, run: Run, dataset: Dataset) -> Run | None:
-    """The classifier of MNIST's writers, for runs of MNIST where it is known who wrote the images.
+    """The classifier of MNIST's writers, beside a run of MNIST; None where they are not known.
 
     Raises:
         UserError: as `open_classifier`.
     """
-    if not run.can_encode or dataset.name != "mnist":
+    if dataset.name != "mnist":
         return None
     if not writers_known(dataset):
         warn(

@@ -282,7 +282,7 @@ class EvaluateFlags(ToolFlags):
         ckpt_dir (DIR): directories of runs (default: mnistN.ckpt).
         judge (DIR): a run of mnist-classifier.py; the usual is trained first.
         writers (DIR): one of mnist-classifier.py --dataset mnist-writers; likewise.
-        quick: fewer images, in half a minute.
+        quick: fewer images.
         ex_post: draw styles from a density fitted to the training styles, too.
         inception: the usual Inception FID too (torchmetrics and torch-fidelity; slow on a
             processor).
