@@ -401,6 +401,11 @@ def test_auto_says_why_it_takes_the_bundled_images(run_script, tmp_path):
         (("--precision", "fp8"), "--precision"),
         (("--frobnicate",), "--frobnicate"),
         (("--device", "cuda"), "--device cuda was given, but torch finds none"),
+        (("--dataset", "mnist-5k", "--writers-weight", "0.1"), "only with --writers: give both"),
+        (
+            ("--dataset", "mnist-5k", "--posterior", "deterministic", "--rate-weight", "1"),
+            "--rate-weight says something only with --posterior gaussian",
+        ),
         (("--dataset", "mnist-5k", "--batch-size", "4001"), "give a smaller --batch-size"),
         (("--dataset", "mnist-5k", "--ckpt-dir", "/proc/run"), "cannot write to /proc/run"),
         (("--dataset", "mnist", "--data-dir", "damaged"), "damaged/train-images-idx3-ubyte"),

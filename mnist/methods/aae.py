@@ -47,6 +47,7 @@ class AAE(Autoencoder):
 
     name = "aae"
     starts_from = ("sae",)
+    only_with = {"rate_weight": ("posterior", "gaussian"), "writers_weight": ("writers", True)}
 
     def __init__(
         self,

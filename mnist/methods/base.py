@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -97,6 +97,8 @@ class Method(nn.Module, ABC):
     larger_is_better: ClassVar[bool] = False  # of the headline
     epochs: ClassVar[tuple[int, int]] = (30, 60)  # by default: on a large data set, on a small one
     starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
+    # Options that say something only where another one has some value: which, and the value.
+    only_with: ClassVar[Mapping[str, tuple[str, Any]]] = {}
 
     config: dict[str, Any]
     prior: Prior | None = None  # of the styles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -197,9 +197,10 @@ def fresh(
     if settings.deterministic:
         be_deterministic()
     try:
-        configuration(kind, options)
+        config = configuration(kind, options)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
+    refuse_unused(kind, settings.options, config)
     method = kind(dataset.spec, **options).to(device)
     if parent:
         parent.load_weights(method, strict=False)
@@ -208,6 +209,22 @@ def fresh(
     # Or complain before anything is written.
     steps_per_epoch(dataset, config["training"]["batch_size"])
     return Plan(method, dataset, config, Progress(), note, parent)
+
+
+def refuse_unused(
+    kind: type[Method], given: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+    """Raise a UserError where an option was given that says nothing without another."""
+    for name, (other, value) in kind.only_with.items():
+        if name in given and config[other] != value:
+            flag, with_flag = flag_of(name), flag_of(other)
+            needed = with_flag if value is True else f"{with_flag} {value}"
+            raise UserError(f"{flag} says something only with {needed}: give both, or neither")
+
+
+def flag_of(option: str) -> str:
+    """An option as it is given in a shell."""
+    return "--" + option.replace("_", "-")
 
 
 def inherited(parent: str, kind: type[Method]) -> list[str]:
@@ -270,7 +287,7 @@ def refuse_contradictions(
         value = list(value) if isinstance(value, tuple) else value
         if key not in saved or value == saved[key]:
             continue
-        flag = "--" + key.replace("_", "-")
+        flag = flag_of(key)
         if value is False:
             was, flag = f"with {key}", f"--no-{key.replace('_', '-')}"
             raise UserError(
