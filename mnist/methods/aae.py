@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from torch.distributions import Normal
@@ -47,7 +47,10 @@ class AAE(Autoencoder):
 
     name = "aae"
     starts_from = ("sae",)
-    only_with = {"rate_weight": ("posterior", "gaussian"), "writers_weight": ("writers", True)}
+    only_with: ClassVar = {
+        "rate_weight": ("posterior", "gaussian"),
+        "writers_weight": ("writers", True),
+    }
 
     def __init__(
         self,
