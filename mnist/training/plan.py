@@ -211,9 +211,7 @@ def fresh(
     return Plan(method, dataset, config, Progress(), note, parent)
 
 
-def refuse_unused(
-    kind: type[Method], given: Mapping[str, Any], config: Mapping[str, Any]
-) -> None:
+def refuse_unused(kind: type[Method], given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raise a UserError where an option was given that says nothing without another."""
     for name, (other, value) in kind.only_with.items():
         if name in given and config[other] != value:
