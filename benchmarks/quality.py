@@ -24,16 +24,22 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import mnist  # noqa: E402
+from mnist.commands.evaluate import subject_of  # noqa: E402
 from mnist.data import Dataset, load_dataset  # noqa: E402
 from mnist.evaluation import metrics  # noqa: E402
-from mnist.evaluation.measure import decoded, encode, share_read  # noqa: E402
+from mnist.evaluation.measure import (  # noqa: E402
+    Reals,
+    decoded,
+    encode,
+    reconstruction,
+    share_read,
+)
 from mnist.methods import METHODS  # noqa: E402
 from mnist.networks.prior import ks_distance  # noqa: E402
 from mnist.options import configuration  # noqa: E402
 from mnist.training.plan import BATCH_SIZE  # noqa: E402
 from mnist.training.run import Run  # noqa: E402
 
-DECODINGS = 10_000
 COLUMNS = {  # in a run's numbers -> in the table
     "mse": ("test MSE", ".4f"),
     "ks_test": ("worst KS, test", ".3f"),
@@ -41,29 +47,41 @@ COLUMNS = {  # in a run's numbers -> in the table
     "std_least": ("least std", ".3f"),
     "std_most": ("largest std", ".3f"),
     "leakage": ("leakage", ".1%"),
+    "leakage_mean": ("of means", ".1%"),
     "agreement": ("agreement", ".2%"),
+    "frechet": ("Fréchet", ".4f"),
+    "recall": ("recall", ".1%"),
 }
 
 
 def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
     """The numbers of a run; see `explain` for what they mean."""
     reader, accuracy = judge()
-    train, test = encode(run.encode, dataset.train), encode(run.encode, dataset.test)
-    images = dataset.test.batch(slice(None))
-    rebuilt = run.decode(test, images.labels)
+    subject, labels = subject_of(run), dataset.test.labels
+    means = encode(subject.encode, dataset.train), encode(subject.encode, dataset.test)
+    train, test = means
+    if subject.draw:
+        train, test = encode(subject.draw, dataset.train), encode(subject.draw, dataset.test)
     std = test.std(0) / run.prior.std
-    drawn = run.prior.sample(DECODINGS, torch.Generator().manual_seed(0))
-    digits = torch.arange(DECODINGS) % dataset.spec.classes
+    styles = run.prior.sample(len(labels), torch.Generator().manual_seed(0))
+    written = decoded(subject.generate, styles, labels)
+    compared = Reals(reader, dataset.train, dataset.test, None).compare_features(written)
+
+    def leakage(train: torch.Tensor, test: torch.Tensor) -> float:
+        of_train = train.numpy(), dataset.train.labels.numpy()
+        return metrics.probe_accuracy(*of_train, test.numpy(), labels.numpy())
+
     return {
-        "mse": torch.nn.functional.mse_loss(rebuilt, images.images).item(),
+        "mse": reconstruction(subject.decode, reader, dataset.test, means[1])["mse"],
         "ks_test": ks_distance(test, run.prior.cdf).max().item(),
         "ks_train": ks_distance(train, run.prior.cdf).max().item(),
         "std_least": std.min().item(),
         "std_most": std.max().item(),
-        "leakage": metrics.probe_accuracy(
-            train.numpy(), dataset.train.labels.numpy(), test.numpy(), images.labels.numpy()
-        ),
-        "agreement": share_read(reader.log_probs, decoded(run.decode, drawn, digits)),
+        "leakage": leakage(train, test),
+        "leakage_mean": leakage(*means),
+        "agreement": share_read(reader.log_probs, written),
+        "frechet": compared["frechet"],
+        "recall": compared["recall"],
         "judge_accuracy": accuracy,
     }
 
@@ -111,15 +129,16 @@ def explain(dataset: Dataset, accuracy: float) -> str:
     """What stands in the table."""
     chance = metrics.chance(dataset.test.labels.numpy())
     return f"""\
-- *MSE*: of the test images' pixels, in [0, 1].
-- *KS*: Kolmogorov-Smirnov distance of a style dimension to the prior, the worst of all, over the
-  test images and over the training images.
-- *std*: of a style dimension over the test images, as a multiple of the prior's.
-- *leakage*: how often a multi-layer perceptron, trained on the training images' styles, reads the
-  digit off a test image's style; chance is {chance:.2%}.
-- *agreement*: how often the digit asked for is what a classifier reads in {DECODINGS:,} decodings
-  of styles from the prior, not sharpened; it reads {accuracy:.2%} of the real test images
-  correctly, and had no part in the training."""
+- *MSE*: of the test images' pixels, in [0, 1], decoded from the means of their posteriors.
+- *KS*: Kolmogorov-Smirnov distance of a style dimension to the prior, the worst of all, over
+  styles drawn from the posteriors of the test images, and of the training images.
+- *std*: of a style dimension over those of the test images, as a multiple of the prior's.
+- *leakage*: how often a multi-layer perceptron, trained on those of the training images, reads the
+  digit off a test image's; chance is {chance:.2%}. *of means*: the same of the posteriors' means.
+- *agreement*: how often the digit asked for is what a classifier reads in as many sharpened
+  decodings of styles from the prior as there are test images; it reads {accuracy:.2%} of the real
+  ones correctly, and had no part in the training.
+- *Fréchet*, *recall*: of these in the classifier's features, as in docs/evaluation.md."""
 
 
 def main() -> None:

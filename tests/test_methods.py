@@ -42,6 +42,7 @@ def test_seeds_differ(method_name):
 KINDS = [(name, {}) for name in METHODS]
 KINDS += [("sae", {"labels": False}), ("aae", {"labels": False}), ("classifier", {"layers": None})]
 KINDS += [("aae", {"posterior": "gaussian"}), ("aae", {"posterior": "gaussian", "writers": True})]
+KINDS += [("aae", {"posterior": "gaussian", "discriminator_steps": 3, "activation": "gelu"})]
 KINDS += [("classifier", {"outliers": True}), ("classifier", {"outliers": True, "layers": None})]
 
 
@@ -125,6 +126,14 @@ def test_calibrated_images_are_as_black_and_white_as_those_trained_on(name):
     real, plain, sharp = (grey_level(each).item() for each in shown)
     assert sharp == pytest.approx(real, rel=0.02)  # of a half of them, to half a percent of k
     assert plain > 1.2 * real
+
+
+def test_the_discriminator_learns_as_often_as_it_is_to(tiny):
+    method = small("aae", discriminator_steps=3)
+    for number in range(2):
+        method.step(tiny.train.batch(slice(0, 20)), Step(number, 0.5))
+    steps = {name: int(player.state()["0.step"]) for name, player in method.players.items()}
+    assert steps == {"autoencoder": 2, "discriminator": 6}
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from mnist.networks import losses
 from mnist.networks.contrast import WriterContrast
 from mnist.networks.discriminator import Discriminator
 from mnist.networks.player import Player
-from mnist.options import Positive, Share, Sizes, Weight
+from mnist.options import Count, Positive, Share, Sizes, Weight
 
 
 class AAE(Autoencoder):
@@ -41,6 +41,8 @@ class AAE(Autoencoder):
             pressure.
         ramp: share of the training over which that weight rises from zero. Pressed from the first
             step on, the code gives in before there is anything to keep.
+        discriminator_steps: its updates for each of the autoencoder's: k of Goodfellow et al. 2014
+            (arXiv 1406.2661), algorithm 1.
         discriminator_lr: learning rate of the discriminator at the start.
         discriminator_hidden: hidden layers of the discriminator.
     """
@@ -62,6 +64,7 @@ class AAE(Autoencoder):
         writers_weight: Weight = 0.02,
         adversarial_weight: Positive = 0.4,
         ramp: Share = 0.1,
+        discriminator_steps: Count = 1,
         discriminator_lr: Positive = 3e-3,
         discriminator_hidden: Sizes = (512, 256),
         **common: Any,
@@ -72,6 +75,7 @@ class AAE(Autoencoder):
         self.writers_weight = writers_weight
         self.adversarial_weight = adversarial_weight
         self.ramp = ramp
+        self.discriminator_steps = discriminator_steps
         with self.seeded("discriminator"):
             self.discriminator = Discriminator(
                 self.prior.feature_size, self.classes, discriminator_hidden
@@ -85,15 +89,16 @@ class AAE(Autoencoder):
         lr_scale = cosine(step.progress)
         with self.autocast():
             encoded = self.encoder(images, labels)
-            style = self.draw(encoded)
 
             # The discriminator learns to tell the prior's styles from those of images ...
-            prior_logits = self.discriminator(self.sample_prior(len(images)))
-            style_logits = self.discriminator(style.detach(), labels)
-            discriminator_loss = losses.discriminator_loss(prior_logits, style_logits)
-            self.players["discriminator"].update(discriminator_loss, lr_scale)
+            for _ in range(self.discriminator_steps):
+                prior_logits = self.discriminator(self.sample_prior(len(images)))
+                style_logits = self.discriminator(self.draw(encoded).detach(), labels)
+                discriminator_loss = losses.discriminator_loss(prior_logits, style_logits)
+                self.players["discriminator"].update(discriminator_loss, lr_scale)
 
             # ... and the autoencoder to reconstruct images, from styles that pass for the prior's.
+            style = self.draw(encoded)
             logits = self.decoder(style, labels)
             reconstruction = losses.reconstruction(logits, images)
             adversarial_loss = losses.generator_loss(self.discriminator(style, labels))

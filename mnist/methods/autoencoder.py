@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class Autoencoder(Method):
         labels: condition the networks on the class.
         prior_std: standard deviation of the prior.
         hidden: hidden layers of the encoder; the decoder has them in reverse.
+        activation: between the layers of both, see `ACTIVATIONS`.
     """
 
     headline = "mse"
@@ -39,6 +40,7 @@ class Autoencoder(Method):
         labels: bool = True,
         prior_std: Positive = 1.0,
         hidden: Sizes = (1024, 512),
+        activation: Literal["relu", "gelu"] = "relu",
         lr: Positive = 2.5e-3,
         **common: Any,
     ):
@@ -48,10 +50,18 @@ class Autoencoder(Method):
         self.prior = Gaussian(feature_size, prior_std)
         with self.seeded("encoder"):
             self.encoder = Encoder(
-                spec.image_shape, self.classes, feature_size, prior_std, hidden, posterior
+                spec.image_shape,
+                self.classes,
+                feature_size,
+                prior_std,
+                hidden,
+                activation,
+                posterior,
             )
         with self.seeded("decoder"):
-            self.decoder = Decoder(spec.image_shape, self.classes, feature_size, hidden[::-1])
+            self.decoder = Decoder(
+                spec.image_shape, self.classes, feature_size, hidden[::-1], activation
+            )
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Normal:

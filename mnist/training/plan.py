@@ -184,7 +184,8 @@ def fresh(
         note = f"a new run in {run_dir.path}"
     else:
         theirs = parent.config
-        shared = {key: theirs["model"].get(key) for key in inherited(theirs["method"], kind)}
+        model = parent.build().config
+        shared = {key: model[key] for key in inherited(theirs["method"], kind)}
         training = {"dataset": theirs["training"]["dataset"]}
         refuse_contradictions(run_dir, {"model": shared, "training": training}, settings)
         options |= shared
