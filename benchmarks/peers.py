@@ -138,13 +138,20 @@ def trainer_of(model: str, size: int, seed: int, epochs: int, folder: Path, imag
 
 
 def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subject:
-    """A trained model of pythae, which knows no digits; its encoder's mean is taken for the style.
+    """A trained model of pythae, which knows no digits.
 
-    Its images are sharpened as this project's are, to the same end.
+    Its styles are drawn from its posterior where it has one, and its images sharpened, as this
+    project's are and to the same end.
     """
+    noise = torch.Generator().manual_seed(0)
 
     def encode(images: Tensor, labels: Tensor) -> Tensor:
         return network.encoder(images).embedding
+
+    def draw(images: Tensor, labels: Tensor) -> Tensor:
+        found = network.encoder(images)
+        deviation = (found.log_covariance / 2).exp()
+        return found.embedding + deviation * torch.randn(deviation.shape, generator=noise)
 
     def decode(styles: Tensor, labels: Tensor) -> Tensor:
         return network.decoder(styles).reconstruction.clamp(0, 1)
@@ -154,8 +161,14 @@ def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subj
 
     with torch.no_grad():
         k = fit_sharpness(logits(encode(images, images)), images).item()
+        has_posterior = "log_covariance" in network.encoder(images[:1])
     return Subject(
-        *(MNIST, encode, decode, lambda z, _: sharpen(logits(z), k)), prior=Gaussian(size)
+        MNIST,
+        encode=encode,
+        draw=draw if has_posterior else None,
+        decode=decode,
+        generate=lambda styles, _: sharpen(logits(styles), k),
+        prior=Gaussian(size),
     )
 
 
@@ -165,6 +178,7 @@ OTHERS = [  # at one size only, where two hours are enough for all
     Contestant("pythae's WAE-MMD", pythae("WAE_MMD")),
 ]
 PEERS = [
+    Contestant("this project's AAE, unconditional", ours("aae", labels=False)),
     Contestant("pythae's AAE", pythae("Adversarial_AE")),
     Contestant("pythae's VAE", pythae("VAE")),
 ]
@@ -196,7 +210,7 @@ class SameNetworks(Method):
         pixels = batch.images.flatten(1)
         with self.autocast():
             mean, log_variance = self.encoder(pixels).float().chunk(2, 1)
-            noise, prior = torch.randn(2, *mean.shape, generator=self.generator)
+            noise, prior = torch.randn(2, *mean.shape, generator=self.rng)
             style = mean + noise * (0.5 * log_variance).exp()
             rebuilt = self.decoder(style).float().sigmoid()
             squared = F.mse_loss(rebuilt, pixels)
@@ -361,9 +375,10 @@ the 30 epochs of its defaults, by a trial of how many epochs that is; it says no
 they would become in more.
 
 This project's AAE and SAE are conditional on the digit, as by default, which helps them in
-every column. pythae's models know nothing of digits, and cannot be asked for one: no agreement, no
-CAS. They have their own networks (784-512-N and back), losses, trainer and batches of
-{PEER_BATCH}. Their learning rates are those with the lowest test MSE in trials of five epochs
+every column. *Unconditional* (`--no-labels`) it knows no more than pythae's models, which know
+nothing of digits, and cannot be asked for one either: no agreement, no CAS. They have their own
+networks (784-512-N and back), losses, trainer and batches of {PEER_BATCH}. Their learning rates are
+those with the lowest test MSE in trials of five epochs
 ({rates}; docs/LOG.md), and fall to zero as this
 project's do; all else is at its default. What is measured is what pythae keeps: the best by
 training loss.
@@ -376,9 +391,9 @@ training loss.
   of the peers too; *not sharpened* they are as the decoder gives them.
 - *precision*, *recall*: of the same images (Kynkäänniemi et al. 2019); of training images
   {one["precision_real"]:.1%} and {one["recall_real"]:.1%}.
-- *worst KS*: of a style's dimension, over the test images. pythae's AAE and VAE encode to a
-  distribution, whose mean is taken here and spreads less than a sample of it.
-- *leakage*: the digit read off the style by a perceptron; chance is {one["leakage_chance"]:.1%}.
+- *worst KS*: of a style's dimension, over the test images; of styles drawn from their posteriors
+  where a model has those, as pythae's AAE and VAE do.
+- *leakage*: the digit read off these styles by a perceptron; chance is {one["leakage_chance"]:.1%}.
 - *agreement*: the digit asked for is the one that the classifier reads.
 - *CAS*: accuracy on real test images of the same classifier trained on 60,000 generated ones; on
   the real ones it is {one["cas_real"]:.2%}.

@@ -48,13 +48,15 @@ def handwriting(
     assert test.writers is not None
     of = test.labels, test.writers
     pixels = test.batch(slice(None)).images.flatten(1)
+    writers = len(test.writers.unique())
     numbers: dict[str, float | None] = {
-        "writers": len(test.writers.unique()),
+        "writers": writers,
         "writer_auc": same_writer_auc(nearness, styles, *of),
         "writer_auc_pixels": same_writer_auc(nearness, pixels, *of),
         "writer_auc_ratio": same_writer_auc(model.log_likelihood_ratio, styles, *of),
         "writer_found": found_among_nearest(styles, *of, NEAREST),
         "writer_found_pixels": found_among_nearest(pixels, *of, NEAREST),
+        "writer_found_chance": min(1.0, NEAREST / writers),
     }
     if embedded is not None:
         centred = embedded - embedded.mean(0)
