@@ -106,7 +106,7 @@ def measure(run: Run, flags: EncoderVisFlags) -> Measured:
 def scatter(
     run: Run, flags: EncoderVisFlags, found: Measured, index: Tensor
 ) -> plotting.StyleFigure:
-    """The figure of the chosen images' styles, or pixels."""
+    """The figure of the styles, or pixels, of the images numbered `index`, int64 [B]."""
     labels, spec = found.test.labels[index].numpy(), run.spec
     shown = f"Shown: {len(index):,} of the {len(found.test):,} test images"
     if flags.space == "pixels":
@@ -156,7 +156,11 @@ def name_of(run: Run, directory: Path) -> str:
 
 
 def dimensions(asked: Sequence[int] | None, size: int) -> list[int]:
-    """The dimensions asked for, of so many; none if that was left open."""
+    """The dimensions asked for, of `size`; none if that was left open.
+
+    Raises:
+        UserError: there are no such dimensions, or too many were asked for.
+    """
     dims = list(asked or [])
     bad = [i for i in dims if not 0 <= i < size]
     if bad or len(set(dims)) < len(dims) or len(dims) > MOST_DIMENSIONS:
@@ -170,7 +174,13 @@ def dimensions(asked: Sequence[int] | None, size: int) -> list[int]:
 def project(
     found: Measured, index: Tensor, flags: EncoderVisFlags
 ) -> tuple[np.ndarray, tuple[str, str]]:
-    """The chosen images in the plane, [B, 2], by scikit-learn; and the names of the axes."""
+    """The images numbered `index`, int64 [B], in the plane, [B, 2], and the names of the axes.
+
+    By scikit-learn.
+
+    Raises:
+        UserError: there are too few images or dimensions.
+    """
     if len(index) < 4:
         raise UserError(
             f"--projection needs at least 4 images, not {len(index)}: more --sample-size"
@@ -200,7 +210,7 @@ def project(
 
 
 def write_csv(path: Path, spec: DataSpec, found: Measured, index: Tensor) -> None:
-    """Image number, class and style of the chosen images."""
+    """Image number, class and style of the images numbered `index`, int64 [B]."""
     import pandas as pd  # late: half a second to import
 
     columns = {"index": index.numpy(), spec.class_word: found.test.labels[index].numpy()}
@@ -233,7 +243,11 @@ class Look:
 
 
 def manifold(run: Run, flags: EncoderVisFlags) -> Any:
-    """The figure of decoded styles: a map of two numbers, or a line along each of more."""
+    """The figure of decoded styles: a map of two dimensions, or a line along each of more.
+
+    Raises:
+        UserError: a flag that goes with another kind of run.
+    """
     size = run.prior.feature_size
     chosen = class_of(run, flags.digit)
     if not run.conditional:

@@ -259,7 +259,11 @@ def warn_of_doubts(run: Run, image: Tensor, label: int, what: str) -> None:
 
 
 def end_of(run: Run, text: str, data_dir: str | None) -> Tensor:
-    """An end of a blend: "test17", or a style."""
+    """An end of a blend, "test17" or a style: [1, N].
+
+    Raises:
+        UserError: it is neither.
+    """
     if match := re.fullmatch(r"test(\d{1,9})", text):
         batch = test_images(run, [int(match[1])], data_dir)
         return run.encode(batch.images, batch.labels).cpu()
@@ -297,7 +301,16 @@ def what_of(run: Run, digits: str | None) -> str:
 def like(
     run: Run, images: Tensor, labels: Tensor, what: str, written: str, flags: GenerateAllFlags
 ) -> Rows:
-    """The style of images [B, C, H, W] by one person, and them above their reconstructions."""
+    """The style of images [B, C, H, W] by one person, and them above their reconstructions.
+
+    Args:
+        labels: of the images, int64 [B].
+        what: names them in messages.
+        written: what the picture says of them.
+
+    Raises:
+        UserError: styles are to be drawn where they are points.
+    """
     rebuilt = run.decode(run.encode(images, labels), labels).cpu()
     known = None
     if len(images) > 1:
@@ -330,7 +343,7 @@ def like(
 
 
 def with_reconstructions(images: Tensor, rebuilt: Tensor) -> np.ndarray:
-    """A grid of one image beside its reconstruction, or of several above theirs."""
+    """A grid of one image beside its reconstruction, or of several above theirs, [B, C, H, W]."""
     if len(images) == 1:
         return grid([torch.cat([images, rebuilt])])
     pairs = zip(images.split(ACROSS), rebuilt.split(ACROSS), strict=True)

@@ -119,7 +119,7 @@ def label_of(run: Run, digit: str | None) -> int | None:
 
 
 def geodesics(decode: Decode, starts: Tensor, ends: Tensor, solver: str) -> Geodesics:
-    """`connect`, with a bar, and its errors as user errors.
+    """`connect` of starts [B, N] and ends [B, N], with a bar, and its errors as user errors.
 
     Raises:
         UserError: what is decoded is NaN or infinite, or always the same.
@@ -139,7 +139,11 @@ def geodesics(decode: Decode, starts: Tensor, ends: Tensor, solver: str) -> Geod
 
 
 def single(run: Run, flags: GeodesicFlags, output: Path) -> None:
-    """One pair: a figure, a moving picture and the points."""
+    """One pair: a figure, a moving picture and the points.
+
+    Raises:
+        UserError: its ends are the same.
+    """
     start, end, label, title = chosen_pair(run, flags)
     if torch.equal(start, end):
         raise UserError(f"{title}: both ends are the same style, so there is no way between them")
@@ -181,7 +185,7 @@ def single(run: Run, flags: GeodesicFlags, output: Path) -> None:
 
 
 def spread(speeds: np.ndarray) -> float:
-    """The largest speed over the smallest."""
+    """The largest of speeds [P] over the smallest."""
     return float(speeds.max() / max(speeds.min(), 1e-12))
 
 
@@ -219,7 +223,10 @@ def chosen_pair(run: Run, flags: GeodesicFlags) -> tuple[Tensor, Tensor, int | N
 
 
 def morph(images: dict[str, np.ndarray]) -> bytes:
-    """A GIF of both paths side by side, the straight one on the left."""
+    """A GIF of both paths side by side, the straight one on the left.
+
+    images: [P, H, W] or [P, H, W, 3] in [0, 1], by the path's name.
+    """
     steps = np.linspace(0, len(images["straight"]) - 1, FRAMES).round().astype(int)
     frames = [
         sheets.side_by_side({name: each[step] for name, each in images.items()}, share)

@@ -42,7 +42,11 @@ def open_run(flags: RunFlags, *able: str) -> Run:
 
 
 def open_run_in(directory: Path, flags: ToolFlags, *able: str) -> Run:
-    """As `open_run`, but one of several: the run in a directory."""
+    """As `open_run`, but one of several: the run in a directory.
+
+    Raises:
+        UserError: likewise, or it has another latent dimension than was asked for.
+    """
     wanted = flags.feature_size if "feature_size" in flags.given else None
     run = open_directory(directory, choose_device(flags.device))
     for what in able:

@@ -271,7 +271,7 @@ def of_another_class(batch: Batch, digits: Tensor, generator: torch.Generator) -
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """Convolved with a Gaussian of so many pixels."""
+    """Images [B, C, H, W] convolved with a Gaussian of standard deviation `sigma`, in pixels."""
     reach = math.ceil(3 * sigma)
     ticks = torch.arange(-reach, reach + 1, device=images.device)
     window = torch.exp(-(ticks**2) / (2 * sigma**2))

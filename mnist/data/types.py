@@ -62,7 +62,7 @@ class Split:
         return self.each(lambda tensor: tensor.to(device))
 
     def some(self, chosen: Tensor | slice) -> Split:
-        """The chosen images, by themselves."""
+        """The chosen images, by themselves: by index int64 [B], mask bool [B], or slice."""
         return self.each(lambda tensor: tensor[chosen])
 
     @property
@@ -72,7 +72,7 @@ class Split:
         return self if there.all() else self.some(there)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Split:
-        """The same change made to each tensor."""
+        """The same change made to each of its tensors, whose first dimension is that of images."""
         writers = None if self.writers is None else change(self.writers)
         return Split(change(self.images), change(self.labels), writers)
 
@@ -159,7 +159,7 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def from_bytes(images: Tensor) -> Tensor:
-    """The inverse of `to_bytes`, float32."""
+    """The inverse of `to_bytes`: uint8 of any shape -> float32 in [0, 1]."""
     images = images.unsqueeze(1) if images.ndim == 3 else images.movedim(3, 1)
     return images.to(torch.float32).div_(255)
 

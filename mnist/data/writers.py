@@ -55,7 +55,11 @@ def with_writers(dataset: Dataset, folder: Path) -> Dataset:
 
 
 def read_labels(folder: Path, name: str, digits: np.ndarray) -> np.ndarray:
-    """The writers int64 [N] of images of these digits [N], which a file's first rows belong to."""
+    """The writers int64 [N] of images of these digits [N], which a file's first rows belong to.
+
+    Raises:
+        UserError: the file is missing or other than published, or is of other images.
+    """
     path = find_idx(folder, name)
     if path is None:
         raise UserError(

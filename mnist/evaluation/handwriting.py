@@ -72,12 +72,12 @@ def handwriting(
 
 
 def nearness(styles: Tensor, others: Tensor) -> Tensor:
-    """Minus the Euclidean distances: a `Score`."""
+    """Minus the Euclidean distances, [A, N], [B, N] -> [A, B]: a `Score`."""
     return -torch.cdist(styles, others)
 
 
 def cosine(styles: Tensor, others: Tensor) -> Tensor:
-    """The cosines of the angles between them: a `Score`."""
+    """The cosines of the angles between them, [A, N], [B, N] -> [A, B]: a `Score`."""
     unit, other_unit = (each / each.norm(dim=1, keepdim=True) for each in (styles, others))
     return unit @ other_unit.T
 
@@ -122,6 +122,8 @@ def found_among_nearest(styles: Tensor, labels: Tensor, writers: Tensor, count: 
     That is: of all writers' mean styles over the upper half, their own is among the `count`
     nearest, by Euclidean distance, to theirs over the lower half. By chance it is `count` in the
     number of writers. Those without an image in either half are left out.
+
+    styles [B, N], labels and writers int64 [B].
     """
     own = ByWriter(styles, labels, writers)
     half = own.counts.shape[1] // 2
@@ -234,7 +236,8 @@ def by_images_known(
     """How far images are from decodings that know 1, 2, 5, ... images of other classes by their
     writer, in the style that these make likeliest: "hand_from_1", ...; arguments as `transfer`.
 
-    The same images for each number: those whose writer wrote enough of other classes.
+    The same images for each number: those whose writer wrote enough of other classes. styles [B, N]
+    are those of all images of the split.
     """
     assert split.writers is not None
     most = max(SEVERAL)

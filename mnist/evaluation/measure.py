@@ -228,7 +228,7 @@ def judged_accuracy(judge: Run, dataset: Dataset) -> float:
 def reconstruction(
     decode: Callable[[Tensor, Tensor], Tensor], judge: Run, test: Split, styles: Tensor
 ) -> Numbers:
-    """How much of an image its style and class keep."""
+    """How much of test images their styles [B, N] and classes keep."""
     sums = dict.fromkeys(("mse", "bce", "ssim", "reconstruction_accuracy"), 0.0)
     if min(test.images.shape[1:3]) < metrics.SSIM_WINDOW:
         del sums["ssim"]

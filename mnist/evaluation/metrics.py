@@ -113,7 +113,10 @@ def rbf(scale: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def cubic(x: Tensor, y: Tensor) -> Tensor:
-    """The kernel (xᵀy / N + 1)³: the KID's (Bińkowski et al. 2018, arXiv 1801.01401)."""
+    """The kernel (xᵀy / N + 1)³, [A, N], [B, N] -> [A, B], of the KID.
+
+    Bińkowski et al. 2018, arXiv 1801.01401, section 4.
+    """
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
@@ -179,7 +182,7 @@ def logistic_accuracy(
     test_styles: np.ndarray,
     test_labels: np.ndarray,
 ) -> float:
-    """The same by multinomial logistic regression, which sees straight borders only."""
+    """As `probe_accuracy`, by multinomial logistic regression, which sees straight borders only."""
     from sklearn.linear_model import LogisticRegression  # late: a second to import
 
     probe = LogisticRegression(max_iter=1000).fit(train_styles, train_labels)
@@ -206,7 +209,7 @@ def knn_accuracy(
 
 
 def chance(labels: np.ndarray) -> float:
-    """Accuracy of always answering the commonest digit."""
+    """Accuracy of always answering the commonest class of labels int [B]."""
     return float(np.bincount(labels).max() / len(labels))
 
 

@@ -586,7 +586,7 @@ def headings(figure: Figure, title: str, subtitle: str, left: float) -> None:
 def histogram(
     axes: Axes, numbers: np.ndarray, density: Callable[[Tensor], Tensor] | None, limit: float
 ) -> None:
-    """How numbers are distributed, as steps, and the prior's density as a line over it."""
+    """How numbers [B] are distributed, as steps, and the prior's density as a line over it."""
     axes.hist(numbers, 24, range=(-limit, limit), density=True, color="0.75")
     if density:
         x = torch.linspace(-limit, limit, 200)
@@ -595,7 +595,7 @@ def histogram(
 
 
 def reach(numbers: np.ndarray, std: float) -> float:
-    """How far an axis goes each way: to hold all the numbers, and the prior's better part."""
+    """How far an axis goes each way: to hold all numbers [B], and the prior's better part."""
     return max(3.3 * std, 1.05 * float(np.abs(numbers).max()))
 
 

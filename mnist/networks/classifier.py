@@ -74,7 +74,7 @@ class Residual(nn.Module):
         self.network = network
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Of any shape that the network keeps."""
+        """[B, C, H, W] -> the same shape, which the network keeps."""
         return inputs + self.network(inputs)
 
 

@@ -52,7 +52,10 @@ class WriterContrast(nn.Module):
         return of_each.sum() / (count > 0).sum().clamp(min=1)
 
     def remember(self, styles: Tensor, pairs: Tensor) -> None:
-        """Take a batch's correlations into their running average."""
+        """Take a batch's correlations into their running average.
+
+        styles [B, N] of variance 1; pairs, bool [B, B], are images by one writer.
+        """
         count = pairs.sum()
         found = ((pairs.to(styles.dtype) @ styles) * styles).sum(0) / count.clamp(min=1)
         self.correlation.lerp_(found, (count > 0) / MEMORY)

@@ -103,7 +103,7 @@ class Standardise(nn.BatchNorm1d):
         return F.batch_norm(numbers, None, None, training=True, eps=self.eps)
 
     def remember(self, numbers: Tensor) -> None:
-        """Take a batch into the running averages."""
+        """Take a batch [B, N] into the running averages."""
         self.num_batches_tracked += 1
         share = (5 / (self.num_batches_tracked + 4)).clamp(min=1 / self.BATCHES)
         variance, mean = torch.var_mean(numbers, 0)

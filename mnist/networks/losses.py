@@ -10,7 +10,7 @@ def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
     """Mean binary cross-entropy of the pixels, in nats per pixel: -x log σ(l) - (1-x) log(1-σ(l)).
 
     The negative log-likelihood of Kingma & Welling 2013 (arXiv 1312.6114, appendix C.1), averaged
-    over pixels so that its size does not depend on the image's.
+    over pixels so that its size does not depend on the image's. [B, C, H, W] both -> a scalar.
     """
     return F.binary_cross_entropy_with_logits(logits, images)
 
@@ -18,7 +18,8 @@ def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
 def discriminator_loss(prior_logits: Tensor, style_logits: Tensor) -> Tensor:
     """The discriminator's loss: -E log D(z) - E log(1 - D(E(x))), D = σ(logit).
 
-    Goodfellow et al. 2014 (arXiv 1406.2661, eq. 1), whose "data" is the prior here.
+    Goodfellow et al. 2014 (arXiv 1406.2661, eq. 1), whose "data" is the prior here. Logits of any
+    shape -> a scalar, in nats.
     """
     return F.softplus(-prior_logits).mean() + F.softplus(style_logits).mean()
 
@@ -27,7 +28,7 @@ def generator_loss(style_logits: Tensor) -> Tensor:
     """The loss of the encoder, the generator of styles, against the discriminator: -E log D(E(x)).
 
     The non-saturating form of Goodfellow et al. 2014 (section 3): its gradient stays alive while
-    the discriminator still wins.
+    the discriminator still wins. Logits of any shape -> a scalar, in nats.
     """
     return F.softplus(-style_logits).mean()
 
@@ -43,7 +44,7 @@ def rate(posterior: Normal, std: float) -> Tensor:
 
 
 def mse(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean squared error of the pixels, for reporting: E (σ(l) - x)²."""
+    """Mean squared error of the pixels, for reporting: E (σ(l) - x)², [B, C, H, W] -> a scalar."""
     return F.mse_loss(logits.sigmoid(), images)
 
 

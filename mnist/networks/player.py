@@ -36,7 +36,7 @@ class Player:
         self.memory: list[dict[str, Tensor]] = []  # of each parameter, from the first update on
 
     def update(self, loss: Tensor, lr_scale: float = 1.0) -> None:
-        """One step down the loss, with gradients of this player's own parameters only.
+        """One step down the loss, a scalar, with gradients of this player's own parameters only.
 
         Parameters that the loss does not depend on stay as they are, as with torch's optimisers.
         """

@@ -70,11 +70,11 @@ class Gaussian:
         return torch.special.ndtr(style / self.std)
 
     def pdf(self, number: Tensor) -> Tensor:
-        """Density of a style's number by itself, of any shape."""
+        """Density of a dimension, of any shape."""
         return torch.exp(-0.5 * (number / self.std) ** 2) / (self.std * math.sqrt(2 * math.pi))
 
     def icdf(self, probability: Tensor) -> Tensor:
-        """The number that a style's number is below with this probability: the inverse of `cdf`."""
+        """The value that a dimension is below with this probability: the inverse of `cdf`."""
         return self.std * torch.special.ndtri(probability)
 
 

@@ -10,7 +10,8 @@ def sharpen(logits: Tensor, sharpness: Tensor | float) -> Tensor:
     """Images of logits made steeper: σ(k · logit), that is p^k / (p^k + (1 - p)^k) of σ(logit) = p.
 
     A decoder that cannot know where exactly a stroke is paints the mean over all places where it
-    may be: grey. The steeper its logits, the more its image is like one of those instead.
+    may be: grey. The steeper its logits, the more its image is like one of those instead. Logits of
+    any shape -> the same shape, in [0, 1].
     """
     return (sharpness * logits).sigmoid()
 
@@ -23,7 +24,7 @@ def fit_sharpness(logits: Tensor, images: Tensor) -> Tensor:
     number that `sharpen` has. It is found to half a percent, between 1/20 and 20.
 
     Args:
-        logits, images: [B, 1, 28, 28], what was decoded and what it should be.
+        logits, images: [B, C, H, W], what was decoded and what it should be.
     """
     real = grey_level(images)
     logarithm, step = torch.zeros((), device=logits.device), math.log(20) / 2

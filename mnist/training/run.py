@@ -406,7 +406,11 @@ class Run:
             raise ValueError("images have values outside [0, 1]: divide 8-bit pixels by 255")
 
     def check_labels(self, labels: Tensor | None, count: int) -> Tensor | None:
-        """Labels as the networks take them, once they are seen to be classes."""
+        """Labels of `count` images as the networks take them, once they are seen to be classes.
+
+        Raises:
+            ValueError: they are not, or are missing, or of another number.
+        """
         if not self.conditional:
             return None
         word, last = self.spec.class_word, self.spec.classes - 1
