@@ -21,6 +21,7 @@ from mnist.evaluation.handwriting import SEVERAL  # noqa: E402
 from mnist.figures.plotting import COLOURS, DPI, MARKERS  # noqa: E402
 
 Numbers = dict[str, Any]
+OFF = ("own", "likeliest", "another", "zero", "same")  # whose style a digit is written in
 
 
 def evaluated(run: Path) -> Numbers:
@@ -42,7 +43,7 @@ def table(found: dict[str, Numbers]) -> str:
     """Markdown: what is known of a writer by pixels, by an embedding and by each run's styles."""
     lines = [
         "| run | test MSE | leakage | AUC | AUC, ratio | top 10 "
-        "| MSE own / another's / zero / same | own wins | transfer |"
+        "| MSE own / likeliest / another's / zero / same | own wins | transfer |"
     ]
     lines.append("|---" * 9 + "|")
     one = next(iter(found.values()))
@@ -52,7 +53,7 @@ def table(found: dict[str, Numbers]) -> str:
         auc, nearest = one["writer_auc_embedding"], one["writer_found_embedding"]
         lines.append(f"| embedding | | | | {auc:.3f} | {nearest:.1%} | | | |")
     for name, n in found.items():
-        off = (n[f"hand_{whose}"] for whose in ("own", "another", "zero", "same"))
+        off = (n[f"hand_{whose}"] for whose in OFF)
         lines.append(
             f"| {name} | {n['mse']:.4f} | {n['leakage_mlp']:.1%} | {n['writer_auc']:.3f} "
             f"| {n['writer_auc_ratio']:.3f} | {n['writer_found']:.1%} "

@@ -58,7 +58,7 @@ def test_likelihood_ratio_is_that_of_the_gaussians():
 def test_a_writers_style_is_conditioned_on_all_images_at_once(rng):
     count = 3
     styles = torch.randn(4, count, 2, generator=rng, dtype=torch.float64)
-    mean, covariance = MODEL.writers_style(styles)
+    mean, covariance = MODEL.writers_style(styles.mean(1), count)
     seen = torch.kron(torch.ones(count, count, dtype=torch.float64), BETWEEN)
     seen += torch.block_diag(*[WITHIN] * count)
     cross = BETWEEN.repeat(1, count)  # of h with the images, one after the other
@@ -82,7 +82,7 @@ def test_writers_that_do_not_differ_have_no_negative_variance(rng):
     styles = torch.randn(60, 3, generator=rng)
     fitted = TwoCovariance.fit(styles, torch.arange(60) // 2)
     assert torch.linalg.eigvalsh(fitted.between).min() > -1e-12
-    mean, covariance = fitted.writers_style(styles.view(30, 2, 3))
+    mean, covariance = fitted.writers_style(styles.view(30, 2, 3).mean(1), 2)
     assert mean.isfinite().all()
     assert covariance.isfinite().all()
 
@@ -158,8 +158,8 @@ def test_transfer_against_a_loop(rng):
     styles = torch.rand(60, 2, generator=rng).double()
     labels, writers = torch.randint(3, (60,), generator=rng), torch.arange(60) % 4
     split = split_of(styles, labels, writers)
-    found = handwriting.transfer(decode, styles, split)
-    errors = {name: [] for name in ("zero", "own", "another", "same")}
+    found = handwriting.transfer(decode, MODEL, styles, split)
+    errors = {name: [] for name in ("zero", "own", "another", "same", "likeliest")}
     images = split.batch(slice(None)).images
     for i in range(60):
         theirs, label = writers == writers[i], labels[i]
@@ -174,6 +174,8 @@ def test_transfer_against_a_loop(rng):
         if not all(chosen.any() for chosen in known.values()):
             continue
         mean = {name: styles[chosen].mean(0) for name, chosen in known.items()}
+        count = int(known["own"].sum())
+        mean["likeliest"] = MODEL.writers_style(mean["own"][None], count)[0][0]
         for name, style in ({"zero": torch.zeros(2)} | mean).items():
             written = decode(style[None].float(), labels[i : i + 1])
             errors[name].append((written - images[i]).square().mean().item())
@@ -191,7 +193,9 @@ def test_transfer_against_a_loop(rng):
 def test_transfer_is_whole_where_a_writer_has_one_style(rng):
     own = torch.rand(20, 2, generator=rng).double()
     who = torch.arange(20).repeat_interleave(20)
-    found = handwriting.transfer(decode, own[who], split_of(own[who], torch.arange(400) % 10, who))
+    found = handwriting.transfer(
+        decode, MODEL, own[who], split_of(own[who], torch.arange(400) % 10, who)
+    )
     assert found["hand_transfer"] == pytest.approx(1, abs=1e-6)
     assert found["hand_wins"] > 0.95  # two writers' styles may be alike
     assert found["hand_own"] == pytest.approx(0, abs=1e-5)
@@ -206,7 +210,7 @@ def test_the_more_images_are_known_the_nearer_by_what_the_model_says(rng):
     errors = [found[f"hand_from_{count}"] for count in handwriting.SEVERAL]
     assert errors == sorted(errors, reverse=True)
     for count, error in zip(handwriting.SEVERAL, errors, strict=True):
-        left = scaled.writers_style(styles[:count][None])[1]
+        left = scaled.writers_style(styles[:1], count)[1]
         # Two of four pixels differ, by what is left open of the writer and by the image's own part.
         assert error == pytest.approx((left + scaled.within).trace().item() / 4, rel=0.06)
 

@@ -66,6 +66,7 @@ TABLE = {
         Row("hand_zero", "MSE of a digit, in style zero", ".4f"),
         Row("hand_another", "in another writer's style", ".4f"),
         Row("hand_own", "in its writer's, from other digits", ".4f"),
+        Row("hand_likeliest", "in what those make likeliest", ".4f"),
         Row("hand_same", "in its writer's, from the same digit", ".4f"),
         Row("hand_wins", "its writer's better than another's", ".1%"),
         Row("hand_transfer", "handwriting transfer", ".1%"),

@@ -48,7 +48,7 @@ def hand_of(run: Run, images: Tensor, labels: Tensor, known: TwoCovariance | Non
     if known is None:
         mean, variance = product_of_posteriors(means, deviations, run.prior.std)
         return Hand(mean[None], variance.double().diag())
-    mean, covariance = known.writers_style(means[None])
+    mean, covariance = known.writers_style(means.double().mean(0, keepdim=True), len(means))
     return Hand(mean.float(), covariance)
 
 

@@ -63,7 +63,7 @@ def handwriting(
         numbers["writer_auc_embedding"] = same_writer_auc(cosine, centred, *of)
         numbers["writer_found_embedding"] = found_among_nearest(centred, *of, NEAREST)
     if decode:
-        numbers |= transfer(decode, styles, test)
+        numbers |= transfer(decode, model, styles, test)
         numbers |= by_images_known(decode, model, styles, test, generator)
     return {name: None if number != number else number for name, number in numbers.items()}
 
@@ -183,12 +183,13 @@ class ByWriter:
 
 
 def transfer(
-    decode: Callable[[Tensor, Tensor], Tensor], styles: Tensor, split: Split
+    decode: Callable[[Tensor, Tensor], Tensor], model: TwoCovariance, styles: Tensor, split: Split
 ) -> dict[str, float]:
     """How far images are from decodings that know their writer from other images only.
 
     Args:
         decode: styles [B, N], labels -> images in [0, 1].
+        model: of training images' styles.
         styles: of the images, [B, N].
         split: the images, with labels and writers. Those are left out of which the writer wrote no
             other of the class, or none of another class.
@@ -196,10 +197,11 @@ def transfer(
     Returns:
         Mean squared errors a pixel, written in style zero ("hand_zero"); in the mean style of their
         writer's images of other classes ("hand_own"), of another writer's ("hand_another"), and
-        of their writer's other images of the same class ("hand_same"); the share of images for
-        which own is better than another ("hand_wins"); and "hand_transfer", how far knowing the
-        other classes goes of the way from zero to same: 1 if they say as much of the writer.
-        Nothing if no image is left.
+        of their writer's other images of the same class ("hand_same"), and in the style that the
+        images of other classes make likeliest ("hand_likeliest"); the share of images for which
+        own is better than another ("hand_wins"); and "hand_transfer", how far own goes of the way
+        from zero to same: 1 if other classes say as much of the writer. Nothing if no image is
+        left.
     """
     assert split.writers is not None
     known = ByWriter(styles, split.labels, split.writers)
@@ -210,6 +212,10 @@ def transfer(
     there = (of_same > 0) & (of_own > 0) & (of_another > 0)
     if not there.any():
         return {}
+    likeliest = torch.empty_like(own)
+    for count in of_own.unique():
+        those = of_own == count
+        likeliest[those] = model.writers_style(own[those], int(count))[0]
     errors = {
         name: squared_errors(decode, style[there], split.some(there))
         for name, style in {
@@ -217,6 +223,7 @@ def transfer(
             "own": own,
             "another": another,
             "same": same,
+            "likeliest": likeliest,
         }.items()
     }
     numbers = {f"hand_{name}": error.mean().item() for name, error in errors.items()}
@@ -253,10 +260,9 @@ def by_images_known(
         return {}
     seen, shown = styles[torch.stack(known)], split.some(torch.tensor(kept))
     return {
-        f"hand_from_{count}": squared_errors(decode, model.writers_style(seen[:, :count])[0], shown)
-        .mean()
-        .item()
+        f"hand_from_{count}": squared_errors(decode, style, shown).mean().item()
         for count in SEVERAL
+        for style, _ in [model.writers_style(seen[:, :count].mean(1), count)]
     }
 
 

@@ -71,17 +71,19 @@ class TwoCovariance(NamedTuple):
         a, b = styles.double() - self.mean, others.double() - self.mean
         return term(a).unsqueeze(1) + term(b) - a @ cross @ b.T + constant
 
-    def writers_style(self, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """A writer's own style, from images of theirs: [B, n, N] -> mean [B, N], covariance [N, N].
+    def writers_style(self, means: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Writers' own styles, from the mean styles [B, N] of `count` images by each.
 
         The posterior of h given n styles: precision between⁻¹ + n · within⁻¹, and their mean pulled
         towards that of all writers by what n images leave open.
+
+        Returns:
+            Means, float64 [B, N], and the covariance of each, [N, N].
         """
-        count = styles.shape[1]
         # Of between (between + within / n)⁻¹: `between` itself may be singular.
         seen = self.between + self.within / count
         gain = torch.linalg.solve(seen, self.between).T
-        mean = self.mean + (styles.double().mean(1) - self.mean) @ gain.T
+        mean = self.mean + (means.double() - self.mean) @ gain.T
         return mean, self.between - gain @ self.between
 
 
