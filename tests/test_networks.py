@@ -68,16 +68,23 @@ def test_a_training_batch_of_styles_has_the_priors_mean_and_scale(std):
 
 @pytest.mark.parametrize("std", [1.0, 3.0])
 def test_a_posterior_has_the_priors_mean_and_scale_in_all(std):
-    """z = √(1 - σ²) · μ + σ ε, with standardised μ: whatever σ is, the variances add up to one."""
+    """Of z = √(1 - σ²) · μ + σ ε, whatever σ is, and however it goes with μ."""
     encoder = Encoder((1, 28, 28), 10, 4, std, hidden=[32], posterior=True)
     nn.init.normal_(encoder.width.weight, std=5)  # from σ as small as it may be to as large
     posterior = encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
     sigma = posterior.stddev / std
     assert 0.0099 < sigma.min() < 0.1
     assert 0.9 < sigma.max() < 0.9951
-    centre = posterior.mean / std / (1 - sigma.square()).sqrt()
-    assert torch.allclose(centre.mean(0), torch.zeros(4), atol=1e-4)
-    assert torch.allclose(centre.std(0, correction=0), torch.ones(4), rtol=1e-2)
+    assert torch.allclose(posterior.mean.mean(0), torch.zeros(4), atol=1e-4)
+    variance = posterior.mean.square().mean(0) + posterior.variance.mean(0)
+    assert torch.allclose(variance, torch.full((4,), std**2), rtol=1e-2)
+
+    for _ in range(200):  # and by the running averages likewise
+        encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
+    found = encoder.eval()(torch.rand(5000, 1, 28, 28), torch.arange(5000) % 10)
+    assert torch.allclose(found.mean.mean(0), torch.zeros(4), atol=0.05 * std)
+    variance = found.mean.var(0) + found.variance.mean(0)
+    assert torch.allclose(variance, torch.full((4,), std**2), rtol=0.1)
 
 
 def test_a_posterior_begins_narrow_and_has_gradients_at_its_bounds():

@@ -24,8 +24,9 @@ class Encoder(nn.Module):
     *shape* is left to it (docs/LOG.md: without, the style collapsed).
 
     With a posterior it says of each dimension how far the image leaves it open: the style is
-    z = √(1 - σ²) · μ + σ ε, the Gaussian posterior of Makhzani et al. 2015, section 2.1, with
-    standardised μ, so that again each dimension of z has the prior's mean and scale.
+    z = √(1 - σ²) · μ + σ ε, the Gaussian posterior of Makhzani et al. 2015, section 2.1, with μ
+    standardised so that again each dimension of z has the prior's mean and scale: its own mean
+    weighted by w = √(1 - σ²), its variance by w², for E w² (μ² - 1) = 0 makes E w² μ² + σ² = 1.
 
     Args:
         image_shape: (C, H, W).
@@ -67,11 +68,12 @@ class Encoder(nn.Module):
         if self.classes:
             inputs = torch.cat([inputs, class_code(labels, self.classes)], 1)
         hidden = self.layers[:-1](inputs)
-        style = self.standardise(self.layers[-1](hidden).to(images.dtype))
+        style = self.layers[-1](hidden).to(images.dtype)
         if not self.width:
-            return self.std * style
+            return self.std * self.standardise(style)
         sigma = LEAST + (MOST - LEAST) * self.width(hidden).to(images.dtype).sigmoid()
-        mean = (1 - sigma.square()).sqrt() * style
+        weight = (1 - sigma.square()).sqrt()
+        mean = weight * self.standardise(style, weight)
         return Normal(self.std * mean, self.std * sigma, validate_args=False)
 
 
@@ -95,17 +97,24 @@ class Standardise(nn.BatchNorm1d):
     def __init__(self, size: int):
         super().__init__(size, affine=False)
 
-    def forward(self, numbers: Tensor) -> Tensor:
-        """[B, N] -> [B, N]."""
+    def forward(self, numbers: Tensor, weights: Tensor | None = None) -> Tensor:
+        """[B, N] -> [B, N]; with weights [B, N] the mean is weighted by them, the variance by their
+        squares."""
         if not self.training:
             return super().forward(numbers)
-        self.remember(numbers.detach())
-        return F.batch_norm(numbers, None, None, training=True, eps=self.eps)
+        if weights is None:
+            variance, mean = torch.var_mean(numbers.detach(), 0)
+            self.remember(mean, variance)
+            return F.batch_norm(numbers, None, None, training=True, eps=self.eps)
+        mean = (weights * numbers).sum(0) / weights.sum(0)
+        squares = weights.square()
+        variance = (squares * (numbers - mean).square()).sum(0) / squares.sum(0)
+        self.remember(mean.detach(), variance.detach())
+        return (numbers - mean) / (variance + self.eps).sqrt()
 
-    def remember(self, numbers: Tensor) -> None:
-        """Take a batch [B, N] into the running averages."""
+    def remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Take a batch's moments [N] into the running averages."""
         self.num_batches_tracked += 1
         share = (5 / (self.num_batches_tracked + 4)).clamp(min=1 / self.BATCHES)
-        variance, mean = torch.var_mean(numbers, 0)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)
