@@ -129,11 +129,11 @@ def test_no_number_of_mnists_stands_elsewhere(path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "mnist").rglob("*.py")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+    "path",
+    [path for path in sorted((ROOT / "mnist").rglob("*.py")) if path.parent.name != "methods"],
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_no_method_is_named_outside_its_room(path):
-    if path.parent.name == "methods":
-        return
     text = path.read_text()
     code = {
         node.value
