@@ -213,8 +213,8 @@ def transfer(
     if not there.any():
         return {}
     likeliest = torch.empty_like(own)
-    for count in of_own.unique():
-        those = of_own == count
+    for count in of_own[there].unique():
+        those = there & (of_own == count)
         likeliest[those] = model.writers_style(own[those], int(count))[0]
     errors = {
         name: squared_errors(decode, style[there], split.some(there))
@@ -259,11 +259,11 @@ def by_images_known(
     if not kept:
         return {}
     seen, shown = styles[torch.stack(known)], split.some(torch.tensor(kept))
-    return {
-        f"hand_from_{count}": squared_errors(decode, style, shown).mean().item()
-        for count in SEVERAL
-        for style, _ in [model.writers_style(seen[:, :count].mean(1), count)]
-    }
+    numbers = {}
+    for count in SEVERAL:
+        style, _ = model.writers_style(seen[:, :count].mean(1), count)
+        numbers[f"hand_from_{count}"] = squared_errors(decode, style, shown).mean().item()
+    return numbers
 
 
 def squared_errors(
