@@ -159,7 +159,7 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def from_bytes(images: Tensor) -> Tensor:
-    """The inverse of `to_bytes`: uint8 of any shape -> float32 in [0, 1]."""
+    """The inverse of `to_bytes`: uint8 [B, H, W] or [B, H, W, C] -> [B, C, H, W] in [0, 1]."""
     images = images.unsqueeze(1) if images.ndim == 3 else images.movedim(3, 1)
     return images.to(torch.float32).div_(255)
 
