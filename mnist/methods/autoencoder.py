@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 
 from mnist.data.spec import DataSpec
@@ -16,6 +16,8 @@ from mnist.networks.player import Player
 from mnist.networks.prior import Gaussian
 from mnist.options import Count, Positive, Sizes
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
+
 
 class Autoencoder(Method):
     """An encoder, a decoder, and a prior for the style between them.
@@ -25,7 +27,7 @@ class Autoencoder(Method):
         labels: condition the networks on the class.
         prior_std: standard deviation of the prior.
         hidden: hidden layers of the encoder; the decoder has them in reverse.
-        activation: between the layers of both, see `ACTIVATIONS`.
+        activation: between the layers of both.
     """
 
     headline = "mse"
@@ -48,20 +50,11 @@ class Autoencoder(Method):
         self.conditional = labels
         self.classes = spec.classes if labels else 0  # that the networks are given
         self.prior = Gaussian(feature_size, prior_std)
+        sizes, between = (spec.image_shape, self.classes, feature_size), ACTIVATIONS[activation]
         with self.seeded("encoder"):
-            self.encoder = Encoder(
-                spec.image_shape,
-                self.classes,
-                feature_size,
-                prior_std,
-                hidden,
-                activation,
-                posterior,
-            )
+            self.encoder = Encoder(*sizes, prior_std, hidden, between, posterior)
         with self.seeded("decoder"):
-            self.decoder = Decoder(
-                spec.image_shape, self.classes, feature_size, hidden[::-1], activation
-            )
+            self.decoder = Decoder(*sizes, hidden[::-1], between)
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Normal:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mnist.networks.layers import ACTIVATIONS, class_code, mlp
+from mnist.networks.layers import class_code, mlp
 
 
 class Decoder(nn.Module):
@@ -17,7 +17,7 @@ class Decoder(nn.Module):
         classes: K, given to it as one-hot code; 0 for an unconditional decoder.
         feature_size: N, dimensions of the style.
         hidden: sizes of the hidden layers.
-        activation: between the layers, a key of `ACTIVATIONS`.
+        activation: between the layers.
     """
 
     def __init__(
@@ -26,14 +26,12 @@ class Decoder(nn.Module):
         classes: int,
         feature_size: int,
         hidden: Sequence[int],
-        activation: str = "relu",
+        activation: type[nn.Module] = nn.ReLU,
     ):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
-        self.layers = mlp(
-            [feature_size + classes, *hidden, math.prod(image_shape)], ACTIVATIONS[activation]
-        )
+        self.layers = mlp([feature_size + classes, *hidden, math.prod(image_shape)], activation)
 
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W]."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from mnist.networks.layers import ACTIVATIONS, class_code, mlp
+from mnist.networks.layers import class_code, mlp
 
 # Bounds of a posterior's standard deviation, in the prior's: at 0 its logarithm is infinite, and at
 # 1 the slope of √(1 - σ²).
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         feature_size: N, dimensions of the style.
         std: standard deviation that each style dimension has over the training images.
         hidden: sizes of the hidden layers.
-        activation: between the layers, a key of `ACTIVATIONS`.
+        activation: between the layers.
         posterior: whether there is one.
     """
 
@@ -45,14 +45,14 @@ class Encoder(nn.Module):
         feature_size: int,
         std: float,
         hidden: Sequence[int],
-        activation: str = "relu",
+        activation: type[nn.Module] = nn.ReLU,
         posterior: bool = False,
     ):
         super().__init__()
         self.classes = classes
         self.std = std
         sizes = [math.prod(image_shape) + classes, *hidden, feature_size]
-        self.layers = mlp(sizes, ACTIVATIONS[activation])
+        self.layers = mlp(sizes, activation)
         self.standardise = Standardise(feature_size)
         # A head of its own, so that an encoder without one can be gone on from.
         self.width = nn.Linear(sizes[-2], feature_size) if posterior else None

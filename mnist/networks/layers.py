@@ -6,8 +6,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
-
 
 def class_code(labels: Tensor | None, classes: int) -> Tensor:
     """A class as the input of a network: float32 [B, K].
