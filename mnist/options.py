@@ -166,6 +166,11 @@ class Option(NamedTuple):
         return list(value) if isinstance(value, tuple) else value
 
 
+def flag_of(option: str) -> str:
+    """The flag of an option: prior_std -> --prior-std."""
+    return "--" + option.replace("_", "-")
+
+
 def options_of(method: type, kinds: Mapping[str, Kind] = KINDS) -> dict[str, Option]:
     """The options of a class, and of those that it derives from, by name."""
     own = (

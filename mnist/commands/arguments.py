@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from mnist.commands.flags import KINDS, Flags
 from mnist.errors import Interrupted, UserError, first_line
-from mnist.options import Kind, Option, options_of
+from mnist.options import Kind, Option, flag_of, options_of
 from mnist.version import __version__
 
 TOOL_EXIT_CODES = """\
@@ -88,12 +88,11 @@ def tool_command(
 
 def add_option(add: Callable[..., Any], option: Option) -> None:
     """Add the flag of an option, by a parser's or group's `add_argument`."""
-    name = option.name.replace("_", "-")
     default = option.default
     if option.type == "bool":
         negative = default is True
         add(
-            f"--no-{name}" if negative else f"--{name}",
+            flag_of(f"no_{option.name}" if negative else option.name),
             dest=option.name,
             action="store_false" if negative else "store_true",
             help=f"do not {option.help}" if negative else option.help,
@@ -103,7 +102,7 @@ def add_option(add: Callable[..., Any], option: Option) -> None:
         default = ",".join(map(str, default))
     known = default is not None and default is not inspect.Parameter.empty
     add(
-        f"--{name}",
+        flag_of(option.name),
         help=option.help + (f" (default: {default})" if known else ""),
         **({"choices": option.choices} if option.choices else reading(option)),
     )

@@ -22,6 +22,7 @@ from mnist.figures.display import Probe
 from mnist.figures.images import to_arrays
 from mnist.latent import maps
 from mnist.networks.prior import Marginals, ks_distance
+from mnist.options import flag_of
 from mnist.training.run import Run, balanced_sample
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -74,9 +75,8 @@ def refuse_contradictions(flags: EncoderVisFlags) -> None:
     if flags.manifold:
         for flag in ("csv", "projection", "space", "sample_size"):
             if flag in flags.given:
-                name = flag.replace("_", "-")
                 raise UserError(
-                    f"--manifold and --{name} do not go together: it decodes, they encode"
+                    f"--manifold and {flag_of(flag)} do not go together: it decodes, they encode"
                 )
     elif flags.digit is not None or flags.style is not None:
         raise UserError("--digit and --style are for --manifold: add it")

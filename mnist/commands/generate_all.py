@@ -42,6 +42,7 @@ from mnist.figures.display import Probe
 from mnist.figures.images import grid
 from mnist.figures.sheets import Section
 from mnist.latent import maps
+from mnist.options import flag_of
 from mnist.training.run import Generated, Run
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -142,7 +143,7 @@ def refuse_contradictions(flags: GenerateAllFlags, output: Path | None) -> None:
     """Raise a UserError for flags that do not go together, or ask for too much."""
     asked = [flag for flag in SOURCES if flag in flags.given]
     if len(asked) > 1:
-        one, other = ("--" + flag.replace("_", "-") for flag in asked[:2])
+        one, other = map(flag_of, asked[:2])
         raise UserError(f"{one} and {other} cannot go together: each says which styles to take")
     if (flags.digit is None) != (flags.from_image is None):
         raise UserError("--from-image and --digit go together: the encoder needs the class")

@@ -28,6 +28,7 @@ from mnist.figures import animation, plotting, sheets
 from mnist.figures.images import to_arrays
 from mnist.latent.geodesics import Geodesics, connect
 from mnist.latent.manifold import Decode, directions, flat
+from mnist.options import flag_of
 from mnist.training.run import Run
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -61,7 +62,7 @@ def refuse_contradictions(flags: GeodesicFlags) -> None:
     sources = ("from_test", "between", "monte_carlo", "compare")
     named = [flag for flag in sources if flag in flags.given]
     if len(named) > 1 and named != ["monte_carlo", "compare"]:
-        one, other = ("--" + flag.replace("_", "-") for flag in named[:2])
+        one, other = map(flag_of, named[:2])
         raise UserError(f"{one} and {other} cannot go together: each says which pairs to connect")
     if flags.number_of_pairs > MOST_PAIRS:
         raise UserError(f"--monte-carlo {flags.monte_carlo:,}: take at most {MOST_PAIRS:,} pairs")

@@ -34,6 +34,7 @@ from mnist.latent import maps
 from mnist.latent.guidance import ROUND, Descent, descend
 from mnist.latent.space import CERTAIN, Space
 from mnist.networks.prior import Density
+from mnist.options import flag_of
 from mnist.training.run import Run, Styles, balanced_sample
 
 SUFFIXES = (".gif", ".mp4", ".png")
@@ -141,9 +142,8 @@ def refuse_contradictions(flags: GuideFlags) -> None:
         raise UserError("--style and --start-image cannot go together: each is a start")
     for flag in ("style", "start_image"):
         if flag in given and ("starts" in given or flags.survey):
-            other = "survey" if flags.survey else "starts"
-            name = flag.replace("_", "-")
-            raise UserError(f"--{name} and --{other} cannot go together: it is a single start")
+            other = "--survey" if flags.survey else "--starts"
+            raise UserError(f"{flag_of(flag)} and {other} cannot go together: it is a single start")
     if "start_image" in given and "from_digit" in given:
         raise UserError("--start-image and --from-digit cannot go together: the image has a digit")
     if "dims" in given and flags.survey:
@@ -195,7 +195,7 @@ def open_space(run: Run, flags: GuideFlags) -> Space:
             if flag in flags.given:
                 raise UserError(
                     f"{run.name} was trained with --no-labels, so that there is only "
-                    f"its style to move: leave --{flag.replace('_', '-')} out"
+                    f"its style to move: leave {flag_of(flag)} out"
                 )
     if flags.free == "style" and not {"from_digit", "start_image"} & flags.given:
         raise UserError(

@@ -17,7 +17,7 @@ from mnist.data import (
 )
 from mnist.errors import UserError
 from mnist.methods import METHODS, Method
-from mnist.options import configuration, options_of
+from mnist.options import configuration, flag_of, options_of
 from mnist.training.checkpoint import Checkpoint, Progress
 from mnist.training.environment import (
     be_deterministic,
@@ -221,11 +221,6 @@ def refuse_unused(kind: type[Method], given: Mapping[str, Any], config: Mapping[
             raise UserError(f"{flag} says something only with {needed}: give both, or neither")
 
 
-def flag_of(option: str) -> str:
-    """An option as it is given in a shell."""
-    return "--" + option.replace("_", "-")
-
-
 def inherited(parent: str, kind: type[Method]) -> list[str]:
     """What a run that starts from another's networks has in common with it."""
     own = options_of(Method)
@@ -288,7 +283,7 @@ def refuse_contradictions(
             continue
         flag = flag_of(key)
         if value is False:
-            was, flag = f"with {key}", f"--no-{key.replace('_', '-')}"
+            was, flag = f"with {key}", flag_of(f"no_{key}")
             raise UserError(
                 f"{run_dir.path} was trained {was}, and {flag} was given: {instead.format('it')}"
             )
