@@ -34,8 +34,11 @@ def evaluated(run: Path) -> Numbers:
         numbers = json.loads((run / "evaluation.json").read_text())
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}; ./evaluate.py --ckpt-dir {run} writes it")
-    if numbers.get("hand_own") is None:
-        sys.exit(f"{run} was evaluated without QMNIST's labels, or before there were any")
+    if numbers.get("hand_likeliest") is None:
+        sys.exit(
+            f"{run} was evaluated without QMNIST's labels, or by an older version: "
+            f"./evaluate.py --ckpt-dir {run} measures it again"
+        )
     return numbers
 
 
