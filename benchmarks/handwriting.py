@@ -34,7 +34,7 @@ def evaluated(run: Path) -> Numbers:
         numbers = json.loads((run / "evaluation.json").read_text())
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}; ./evaluate.py --ckpt-dir {run} writes it")
-    if numbers.get("hand_likeliest") is None:
+    if numbers.get("writer_found_ratio") is None:
         sys.exit(
             f"{run} was evaluated without QMNIST's labels, or by an older version: "
             f"./evaluate.py --ckpt-dir {run} measures it again"
@@ -45,23 +45,23 @@ def evaluated(run: Path) -> Numbers:
 def table(found: dict[str, Numbers]) -> str:
     """Markdown: what is known of a writer by pixels, by an embedding and by each run's styles."""
     lines = [
-        "| run | test MSE | leakage | AUC | AUC, ratio | top 10 "
+        "| run | test MSE | leakage | AUC | AUC, ratio | top 10 | top 10, ratio "
         "| MSE own / likeliest / another's / zero / same | own wins | transfer |"
     ]
-    lines.append("|---" * 9 + "|")
+    lines.append("|---" * 10 + "|")
     one = next(iter(found.values()))
     auc, nearest = one["writer_auc_pixels"], one["writer_found_pixels"]
-    lines.append(f"| pixels | | | {auc:.3f} | | {nearest:.1%} | | | |")
+    lines.append(f"| pixels | | | {auc:.3f} | | {nearest:.1%} | | | | |")
     if "writer_auc_embedding" in one:
         auc, nearest = one["writer_auc_embedding"], one["writer_found_embedding"]
-        lines.append(f"| embedding | | | | {auc:.3f} | {nearest:.1%} | | | |")
+        lines.append(f"| embedding | | | | {auc:.3f} | {nearest:.1%} | | | | |")
     for name, n in found.items():
-        off = (n[f"hand_{whose}"] for whose in OFF)
+        off = " / ".join(f"{n[f'hand_{whose}']:.4f}" for whose in OFF)
         lines.append(
             f"| {name} | {n['mse']:.4f} | {n['leakage_mlp']:.1%} | {n['writer_auc']:.3f} "
             f"| {n['writer_auc_ratio']:.3f} | {n['writer_found']:.1%} "
-            f"| {' / '.join(f'{mse:.4f}' for mse in off)} | {n['hand_wins']:.1%} "
-            f"| {n['hand_transfer']:.1%} |"
+            f"| {n['writer_found_ratio']:.1%} | {off} "
+            f"| {n['hand_wins']:.1%} | {n['hand_transfer']:.1%} |"
         )
     lines += ["", "| images known | " + " | ".join(map(str, SEVERAL)) + " |"]
     lines.append("|---" * (1 + len(SEVERAL)) + "|")

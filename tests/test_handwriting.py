@@ -1,6 +1,7 @@
 """Styles as handwriting: closed forms, and SciPy and scikit-learn as a second opinion."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -131,14 +132,29 @@ def test_writers_are_found_by_their_other_classes(rng):
     own = torch.randn(50, 3, generator=rng)
     who = torch.arange(50).repeat_interleave(10)
     labels = torch.arange(500) % 10
-    assert handwriting.found_among_nearest(own[who], labels, who, 1) == 1
+    found_among_nearest = partial(handwriting.found_among_nearest, handwriting.nearness)
+    assert found_among_nearest(own[who], labels, who, 1) == 1
     noise = torch.randn(500, 3, generator=rng)
     # 50 writers, a fifth of them by chance.
-    found = handwriting.found_among_nearest(noise, labels, who, 10)
+    found = found_among_nearest(noise, labels, who, 10)
     assert found == pytest.approx(0.2, abs=4 * (0.2 * 0.8 / 50) ** 0.5)
     one_half_only = labels.clone()
     one_half_only[who == 0] = 1
-    assert handwriting.found_among_nearest(own[who], one_half_only, who, 1) == 1
+    assert found_among_nearest(own[who], one_half_only, who, 1) == 1
+
+
+def test_the_likelihood_ratio_finds_writers_in_spite_of_what_images_differ_in(rng):
+    """A third dimension says nothing of writers, and drowns the other two in Euclidean distance."""
+    who = torch.arange(50).repeat_interleave(10)
+    labels = torch.arange(500) % 10
+    styles = torch.randn(50, 3, generator=rng)[who] + 0.1 * torch.randn(500, 3, generator=rng)
+    styles[:, 2] = 30 * torch.randn(500, generator=rng)
+    model = TwoCovariance.fit(styles, who)
+    scores = handwriting.nearness, model.log_likelihood_ratio
+    near, likely = (
+        handwriting.found_among_nearest(score, styles, labels, who, 5) for score in scores
+    )
+    assert near < 0.4 < 0.9 < likely
 
 
 # --- does a digit in somebody's style look like theirs? -------------------------------------------

@@ -62,6 +62,7 @@ TABLE = {
         Row("writer_auc", "one writer's nearer than two's (AUC)", ".3f", "writer_auc_pixels"),
         Row("writer_auc_ratio", "the same, by likelihood ratio", ".3f", "writer_auc_embedding"),
         Row("writer_found", "writer among the 10 nearest", ".1%", "writer_found_embedding"),
+        Row("writer_found_ratio", "the same, by likelihood ratio", ".1%"),
         Row("writer_found_pixels", "the same, by pixels", ".1%", "writer_found_chance"),
         Row("hand_zero", "MSE of a digit, in style zero", ".4f"),
         Row("hand_another", "in another writer's style", ".4f"),

@@ -49,19 +49,24 @@ def handwriting(
     of = test.labels, test.writers
     pixels = test.batch(slice(None)).images.flatten(1)
     writers = len(test.writers.unique())
+    # Of mean styles of half of a writer's images, of as many as there are on the average.
+    halves = model._replace(within=model.within * (2 * writers / len(test)))
     numbers: dict[str, float | None] = {
         "writers": writers,
         "writer_auc": same_writer_auc(nearness, styles, *of),
         "writer_auc_pixels": same_writer_auc(nearness, pixels, *of),
         "writer_auc_ratio": same_writer_auc(model.log_likelihood_ratio, styles, *of),
-        "writer_found": found_among_nearest(styles, *of, NEAREST),
-        "writer_found_pixels": found_among_nearest(pixels, *of, NEAREST),
+        "writer_found": found_among_nearest(nearness, styles, *of, NEAREST),
+        "writer_found_ratio": found_among_nearest(
+            halves.log_likelihood_ratio, styles, *of, NEAREST
+        ),
+        "writer_found_pixels": found_among_nearest(nearness, pixels, *of, NEAREST),
         "writer_found_chance": min(1.0, NEAREST / writers),
     }
     if embedded is not None:
         centred = embedded - embedded.mean(0)
         numbers["writer_auc_embedding"] = same_writer_auc(cosine, centred, *of)
-        numbers["writer_found_embedding"] = found_among_nearest(centred, *of, NEAREST)
+        numbers["writer_found_embedding"] = found_among_nearest(nearness, centred, *of, NEAREST)
     if decode:
         numbers |= transfer(decode, model, styles, test)
         numbers |= by_images_known(decode, model, styles, test, generator)
@@ -116,12 +121,14 @@ def same_writer_auc(score: Score, styles: Tensor, labels: Tensor, writers: Tenso
     return 0.5 + (above - below) / (2 * both) if both else float("nan")
 
 
-def found_among_nearest(styles: Tensor, labels: Tensor, writers: Tensor, count: int) -> float:
+def found_among_nearest(
+    score: Score, styles: Tensor, labels: Tensor, writers: Tensor, count: int
+) -> float:
     """Share of writers whose mean styles over either half of the classes belong together.
 
-    That is: of all writers' mean styles over the upper half, their own is among the `count`
-    nearest, by Euclidean distance, to theirs over the lower half. By chance it is `count` in the
-    number of writers. Those without an image in either half are left out.
+    That is: of all writers' mean styles over the upper half, their own is among the `count` that
+    score highest with theirs over the lower half. By chance it is `count` in the number of writers.
+    Those without an image in either half are left out.
 
     styles [B, N], labels and writers int64 [B].
     """
@@ -134,8 +141,8 @@ def found_among_nearest(styles: Tensor, labels: Tensor, writers: Tensor, count: 
         (own.sums[:, part].sum(1) / number.unsqueeze(1))[there]
         for part, number in zip(parts, seen, strict=True)
     )
-    distances = torch.cdist(lower, upper)
-    nearer = (distances < distances.diag().unsqueeze(1)).sum(1)
+    scores = score(lower, upper)
+    nearer = (scores > scores.diag().unsqueeze(1)).sum(1)
     return (nearer < count).double().mean().item()
 
 
