@@ -136,6 +136,17 @@ def test_the_discriminator_learns_as_often_as_it_is_to(tiny):
     assert steps == {"autoencoder": 2, "discriminator": 6}
 
 
+def test_the_rate_weighs_nothing_at_the_start(tiny):
+    ends = {}
+    for progress in (0.0, 0.05):
+        for weight in (0.0, 100.0):
+            method = small("aae", posterior="gaussian", rate_weight=weight)
+            method.step(tiny.train.batch(slice(0, 20)), Step(0, progress))
+            ends[progress, weight] = method.encoder.width.weight
+    assert torch.equal(ends[0.0, 0.0], ends[0.0, 100.0])
+    assert not torch.equal(ends[0.05, 0.0], ends[0.05, 100.0])
+
+
 @pytest.mark.slow
 def test_a_posterior_is_as_wide_as_the_rate_asks_for():
     """Mean σ after 200 steps: 0.03 to 0.34 without a rate and 0.995 with much, over four seeds."""
