@@ -49,7 +49,7 @@ def handwriting(
     of = test.labels, test.writers
     pixels = test.batch(slice(None)).images.flatten(1)
     writers = len(test.writers.unique())
-    # Of mean styles of half of a writer's images, of as many as there are on the average.
+    # The same of mean styles over half of a writer's images, as many as that is on average.
     halves = model._replace(within=model.within * (2 * writers / len(test)))
     numbers: dict[str, float | None] = {
         "writers": writers,

@@ -39,9 +39,9 @@ class AAE(Autoencoder):
         adversarial_weight: weight of the adversarial loss against nats per pixel of
             reconstruction; divided by the feature size, since each further dimension adds to the
             pressure.
-        ramp: share of the training over which these weights rise from zero. Pressed from the first
-            step on, the code gives in before there is anything to keep: dimensions are given up
-            for good (so the warm-up of Sønderby et al. 2016, arXiv 1602.02282).
+        ramp: share of the training over which the weights above rise from zero. Pressed from the
+            first step on, the code gives in before there is anything to keep: dimensions are given
+            up for good (so the warm-up of Sønderby et al. 2016, arXiv 1602.02282).
         discriminator_steps: its updates for each of the autoencoder's: k of Goodfellow et al. 2014
             (arXiv 1406.2661), algorithm 1.
         discriminator_lr: learning rate of the discriminator at the start.
