@@ -81,19 +81,20 @@ def evaluate(run: Run, dataset: Dataset) -> dict[str, float]:
     return {name: found[name] for name in COLUMNS} | {"judge_accuracy": accuracy}
 
 
-def numbers(size: int, seed: int, runs: Path, dataset: Dataset) -> dict[str, float]:
+def numbers(size: int, seed: int, writers: bool, runs: Path, dataset: Dataset) -> dict[str, float]:
     """Train and evaluate a run, as far as that is still to do."""
-    directory = runs / f"aae-{size}-{seed}"
+    directory = runs / f"aae-{size}-{seed}{'' if writers else '-no-writers'}"
     kept = directory / "quality.json"
     if not kept.exists():
         script = [sys.executable, str(ROOT / "mnist-aae.py"), "--quiet", "--dataset", "mnist"]
         flags = ["--feature-size", size, "--seed", seed, "--ckpt-dir", directory]
+        flags += ["--writers" if writers else "--no-writers"]
         print(f"training size {size}, seed {seed} ...", file=sys.stderr, flush=True)
         subprocess.run([*script, *map(str, flags)], check=True, stdout=sys.stderr)
     run = mnist.load(directory)
     model, training = run.config["model"], run.config["training"]
     given = {key: model[key] for key in ("feature_size", "seed", "precision")}
-    default = configuration(METHODS["aae"], given)
+    default = configuration(METHODS["aae"], given | {"writers": writers})
     if model != default or training["batch_size"] != BATCH_SIZE:
         sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
     if not kept.exists():
@@ -140,12 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--feature-sizes", type=int, nargs="+", default=[4])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--no-writers", action="store_true", help="trained without them")
     parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "runs")
     arguments = parser.parse_args()
     dataset = load_dataset("mnist")
     _, accuracy = judge()
     rows = {
-        (size, seed): numbers(size, seed, arguments.runs, dataset)
+        (size, seed): numbers(size, seed, not arguments.no_writers, arguments.runs, dataset)
         for seed in arguments.seeds
         for size in arguments.feature_sizes
     }

@@ -20,7 +20,7 @@ ALL = "generate-all.py"
 
 @pytest.fixture
 def run(tmp_path):
-    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL | {"posterior": "gaussian"})
+    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
     return mnist.load(tmp_path / "mnist3.ckpt")
 
 
@@ -122,7 +122,7 @@ def test_draws_are_styles_that_an_image_allows(run, scans, run_here, tmp_path):
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         likeliest = arrays["styles"][0]
     assert np.abs(styles - likeliest).max() < 1  # deviations of a tenth or so at the start
-    save_run(tmp_path / "point.ckpt", "aae", SMALL)
+    save_run(tmp_path / "point.ckpt", "aae", SMALL | {"posterior": "deterministic"})
     done = run_here(ALL, "--ckpt-dir", "point.ckpt", *flags[2:], "--draws", 6)
     assert_refused(done, "the style of an image is a point")
 

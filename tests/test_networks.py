@@ -154,6 +154,12 @@ def test_each_class_has_a_discriminator():
     chosen = discriminator(style, torch.tensor([0, 1, 2, 9, 9, 3]))
     assert torch.equal(chosen[:, 0], every[range(6), [0, 1, 2, 9, 9, 3]])
     assert Discriminator(4, 0, hidden=[32])(style, torch.zeros(6).long()).shape == (6, 1)
+    labels = torch.tensor([0, 1, 2, 9, -1, 3])
+    for classes in (10, 0):
+        discriminator = Discriminator(4, classes, hidden=[32])
+        prior, of_images = discriminator.compare(style[:4], style, labels)
+        torch.testing.assert_close(prior, discriminator(style[:4]))
+        torch.testing.assert_close(of_images, discriminator(style, labels))
 
 
 def test_prior_against_scipy():

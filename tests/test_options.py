@@ -48,6 +48,13 @@ def test_every_option_is_explained_and_its_default_is_allowed(method_name):
             option.check(option.default)
 
 
+def test_what_options_were_in_earlier_runs_is_allowed_and_not_their_default(method_name):
+    options = options_of(METHODS[method_name])
+    for name, value in METHODS[method_name].earlier.items():
+        options[name].check(value)
+        assert value != options[name].default, name
+
+
 def test_a_config_is_all_options_and_rebuilds_each(method_name):
     """With other values than the defaults, so that one that is forgotten is missed."""
     options = options_of(METHODS[method_name])
@@ -56,14 +63,15 @@ def test_a_config_is_all_options_and_rebuilds_each(method_name):
         "labels": False,
         "prior_std": 2.0,
         "hidden": [7, 6],
-        "activation": "gelu",
+        "activation": "relu",
         "lr": 0.5,
         "seed": 9,
         "precision": "bf16",
-        "posterior": "gaussian",
+        "posterior": "deterministic",
         "rate_weight": 0.125,
         "writers": True,
         "writers_weight": 0.25,
+        "discriminator_decay": 0.75,
         "adversarial_weight": 0.7,
         "ramp": 0.25,
         "discriminator_steps": 3,

@@ -383,7 +383,7 @@ def test_figures_for_print(runs, run_here, tmp_path, kind):
 
 
 def test_the_table_holds_what_python_gives(runs, run_here, tmp_path):
-    run = mnist.load(runs(3, posterior="gaussian"))
+    run = mnist.load(runs(3))
     flags = ("--sample-size", 95, "--seed", 2, "--csv", "a.csv", "--output", "a.png")
     done = run_here(VIS, "--feature-size", 3, *flags, "--means")
     assert done.stdout.splitlines()[0] == "95 styles written to a.csv"

@@ -90,13 +90,14 @@ def add_option(add: Callable[..., Any], option: Option) -> None:
     """Add the flag of an option, by a parser's or group's `add_argument`."""
     default = option.default
     if option.type == "bool":
-        negative = default is True
-        add(
-            flag_of(f"no_{option.name}" if negative else option.name),
-            dest=option.name,
-            action="store_false" if negative else "store_true",
-            help=f"do not {option.help}" if negative else option.help,
-        )
+        for value in (True, False):
+            if value is not default:
+                add(
+                    flag_of(option.name if value else f"no_{option.name}"),
+                    dest=option.name,
+                    action="store_true" if value else "store_false",
+                    help=option.help if value else f"do not {option.help}",
+                )
         return
     if isinstance(default, tuple):
         default = ",".join(map(str, default))

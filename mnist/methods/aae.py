@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from torch.distributions import Normal
 
 from mnist.data.spec import DataSpec
-from mnist.data.types import Batch
+from mnist.data.types import Batch, Dataset
 from mnist.methods.autoencoder import Autoencoder
 from mnist.methods.base import Step, cosine
 from mnist.networks import losses
@@ -30,11 +31,12 @@ class AAE(Autoencoder):
     freedom than the style could then not fill it: hence the rate, see `rate_weight`.
 
     Args (besides those of `Autoencoder`):
-        posterior: of an image's style, a point or a Gaussian.
+        posterior: of an image's style, a Gaussian or a point.
         rate_weight: with a Gaussian, weight β of its KL divergence from the prior, in nats per
             image as the reconstruction: it stays wide where reconstruction can do without.
         writers: make the style that of the writer: images by one person, of different classes, are
-            to be found by each other's styles. Only where it is known who wrote the images.
+            to be found by each other's styles. By default, where it is known who wrote the images,
+            of a conditional autoencoder.
         writers_weight: weight of that, the loss of `WriterContrast`, with --writers.
         adversarial_weight: weight of the adversarial loss against nats per pixel of
             reconstruction; divided by the feature size, since each further dimension adds to the
@@ -45,38 +47,54 @@ class AAE(Autoencoder):
         discriminator_steps: its updates for each of the autoencoder's: k of Goodfellow et al. 2014
             (arXiv 1406.2661), algorithm 1.
         discriminator_lr: learning rate of the discriminator at the start.
+        discriminator_decay: power of the autoencoder's schedule by which that falls. One that stops
+            learning as early as the autoencoder lets the class back into the style.
         discriminator_hidden: hidden layers of the discriminator.
     """
 
     name = "aae"
     starts_from = ("sae",)
+    earlier: ClassVar = {
+        **Autoencoder.earlier,
+        "posterior": "deterministic",
+        "discriminator_steps": 1,
+        "discriminator_decay": 1.0,
+        "writers": False,
+    }
     only_with: ClassVar = {
         "rate_weight": ("posterior", "gaussian"),
         "writers_weight": ("writers", True),
     }
 
+    @classmethod
+    def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+        known = dataset.train.writers is not None
+        return {"writers": known and options.get("labels", True)}
+
     def __init__(
         self,
         spec: DataSpec,
         *,
-        posterior: Literal["deterministic", "gaussian"] = "deterministic",
+        posterior: Literal["gaussian", "deterministic"] = "gaussian",
         rate_weight: Weight = 0.5,
-        writers: bool = False,
-        writers_weight: Weight = 0.02,
-        adversarial_weight: Positive = 0.4,
+        writers: bool | None = None,
+        writers_weight: Weight = 0.015,
+        adversarial_weight: Positive = 0.6,
         ramp: Share = 0.1,
-        discriminator_steps: Count = 1,
+        discriminator_steps: Count = 2,
         discriminator_lr: Positive = 3e-3,
+        discriminator_decay: Share = 0.5,
         discriminator_hidden: Sizes = (512, 256),
         **common: Any,
     ):
         super().__init__(spec, posterior == "gaussian", **common)
         self.rate_weight = rate_weight
-        self.needs_writers = writers
+        self.needs_writers = bool(writers)
         self.writers_weight = writers_weight
         self.adversarial_weight = adversarial_weight
         self.ramp = ramp
         self.discriminator_steps = discriminator_steps
+        self.discriminator_decay = discriminator_decay
         with self.seeded("discriminator"):
             self.discriminator = Discriminator(
                 self.prior.feature_size, self.classes, discriminator_hidden
@@ -88,15 +106,16 @@ class AAE(Autoencoder):
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels
         lr_scale = cosine(step.progress)
+        discriminator_lr_scale = lr_scale**self.discriminator_decay
         with self.autocast():
             encoded = self.encoder(images, labels)
 
             # The discriminator learns to tell the prior's styles from those of images ...
             for _ in range(self.discriminator_steps):
-                prior_logits = self.discriminator(self.sample_prior(len(images)))
-                style_logits = self.discriminator(self.draw(encoded).detach(), labels)
+                prior, drawn = self.sample_prior(len(images)), self.draw(encoded).detach()
+                prior_logits, style_logits = self.discriminator.compare(prior, drawn, labels)
                 discriminator_loss = losses.discriminator_loss(prior_logits, style_logits)
-                self.players["discriminator"].update(discriminator_loss, lr_scale)
+                self.players["discriminator"].update(discriminator_loss, discriminator_lr_scale)
 
             # ... and the autoencoder to reconstruct images, from styles that pass for the prior's.
             style = self.draw(encoded)
@@ -125,6 +144,11 @@ class AAE(Autoencoder):
             "gauss_detection": (prior_logits > 0).float().mean(),
             "feature_detection": (style_logits < 0).float().mean(),
         }
+
+    def summary(self) -> str:
+        return super().summary() + (
+            ", and the style is to be the writer's" if self.needs_writers else ""
+        )
 
     def validate(self, batch: Batch, style: Tensor | None) -> dict[str, Tensor]:
         passing = self.discriminator(style, batch.labels) > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from mnist.networks.player import Player
 from mnist.networks.prior import Gaussian
 from mnist.options import Count, Positive, Sizes
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
 class Autoencoder(Method):
@@ -31,6 +31,7 @@ class Autoencoder(Method):
     """
 
     headline = "mse"
+    earlier: ClassVar = {"activation": "relu"}
     prior: Gaussian
 
     def __init__(
@@ -42,7 +43,7 @@ class Autoencoder(Method):
         labels: bool = True,
         prior_std: Positive = 1.0,
         hidden: Sizes = (1024, 512),
-        activation: Literal["relu", "gelu"] = "relu",
+        activation: Literal["gelu", "relu"] = "gelu",
         lr: Positive = 2.5e-3,
         **common: Any,
     ):

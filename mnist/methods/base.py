@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mnist.data.spec import DataSpec
-from mnist.data.types import Batch
+from mnist.data.types import Batch, Dataset
 from mnist.networks.player import Player
 from mnist.networks.prior import Prior
 from mnist.networks.random import child_seed, seeded
@@ -97,6 +97,8 @@ class Method(nn.Module, ABC):
     larger_is_better: ClassVar[bool] = False  # of the headline
     epochs: ClassVar[tuple[int, int]] = (30, 60)  # by default: on a large data set, on a small one
     starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
+    # What an option was in all runs made before there was one, where that is not its default.
+    earlier: ClassVar[Mapping[str, Any]] = {}
     # Options that say something only where another one has some value: which, and the value.
     only_with: ClassVar[Mapping[str, tuple[str, Any]]] = {}
 
@@ -108,6 +110,11 @@ class Method(nn.Module, ABC):
     if TYPE_CHECKING:
         # What only some can do, such as `encode`, is asked of those that are known to.
         def __getattr__(self, name: str) -> Any: ...
+
+    @classmethod
+    def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults that depend on the data, and on what was given of the other options."""
+        return {}
 
     def __new__(cls, *_: Any, **options: Any) -> Method:
         method = super().__new__(cls)

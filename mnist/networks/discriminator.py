@@ -33,9 +33,23 @@ class Discriminator(nn.Module):
         style [B, N], labels int64 [B] -> [B, 1]; without labels, for each class, [B, K]. A style of
         an image without a label (−1) may be of any class: its logit is the mean of all.
         """
-        logits = self.layers(style).to(style.dtype)
-        if self.classes and labels is not None:
-            labels = labels.unsqueeze(1)
-            of_class = logits.gather(1, labels.clamp(min=0))
-            logits = torch.where(labels >= 0, of_class, logits.mean(1, keepdim=True))
+        return of_class(self.layers(style).to(style.dtype), self.classes, labels)
+
+    def compare(self, prior: Tensor, style: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of styles from the prior [B, K] and of images' [B, 1], both as above: in one pass,
+        for two take a quarter longer.
+
+        prior [B, N], style [B, N], labels int64 [B].
+        """
+        both = self.layers(torch.cat([prior, style])).to(style.dtype)
+        of_prior, of_images = both.split([len(prior), len(style)])
+        return of_prior, of_class(of_images, self.classes, labels)
+
+
+def of_class(logits: Tensor, classes: int, labels: Tensor | None) -> Tensor:
+    """Those of the labels' classes, [B, K] -> [B, 1]; all where there are no classes or labels."""
+    if not classes or labels is None:
         return logits
+    labels = labels.unsqueeze(1)
+    chosen = logits.gather(1, labels.clamp(min=0))
+    return torch.where(labels >= 0, chosen, logits.mean(1, keepdim=True))

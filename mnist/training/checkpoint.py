@@ -193,8 +193,8 @@ class Checkpoint:
         Raises:
             UserError: it describes none, or one that the weights are not of.
         """
-        model = dict(self.config["model"])
         kind = METHODS[self.config["method"]]
+        model = {**kind.earlier, **self.config["model"]}
         try:
             spec = DataSpec.from_config(self.config["data"]) if "data" in self.config else MNIST
             # Of classifiers up to version 0.5.0; now the data set's.

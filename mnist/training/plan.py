@@ -197,6 +197,7 @@ def fresh(
         )
     if settings.deterministic:
         be_deterministic()
+    options = kind.defaults_for(dataset, options) | options
     try:
         config = configuration(kind, options)
     except (TypeError, ValueError) as error:
