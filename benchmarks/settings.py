@@ -28,8 +28,11 @@ HELD_OUT = 5000
 CHANGES = {  # name of a run -> the flags that it is trained by
     "defaults": [],
     "defaults, another seed": ["--seed", 1],
-    "--adversarial-weight 0.2": ["--adversarial-weight", 0.2],
-    "--adversarial-weight 0.8": ["--adversarial-weight", 0.8],
+    "--no-writers": ["--no-writers"],
+    "--writers-weight 0.0075": ["--writers-weight", 0.0075],
+    "--writers-weight 0.03": ["--writers-weight", 0.03],
+    "--adversarial-weight 0.3": ["--adversarial-weight", 0.3],
+    "--adversarial-weight 1.2": ["--adversarial-weight", 1.2],
     "--lr 0.00125": ["--lr", 0.00125],
     "--lr 0.005": ["--lr", 0.005],
     "--discriminator-lr 0.0015": ["--discriminator-lr", 0.0015],
