@@ -163,7 +163,7 @@ def run_here(tmp_path, monkeypatch, capsys):
     return run
 
 
-def train_small(folder, method, epochs):
+def train_small(folder, method, epochs, **changes):
     """Runs in a folder, trained a little on the bundled images: two autoencoders, and a classifier.
 
     mnist3.ckpt is told the digit, plain2.ckpt is not. `epochs` are of the autoencoders and of the
@@ -172,7 +172,7 @@ def train_small(folder, method, epochs):
     common = {"dataset": "mnist-5k", "batch_size": 100}
     for size, labels, name in ((3, True, "mnist3.ckpt"), (2, False, "plain2.ckpt")):
         options = {"feature_size": size, "labels": labels, "epochs": epochs[0]}
-        mnist.train(method, ckpt_dir=folder / name, **common | options)
+        mnist.train(method, ckpt_dir=folder / name, **common | options | changes)
     options = {"layers": 2, "epochs": epochs[1], "ckpt_dir": folder / "mnist-classifier.ckpt"}
     mnist.train("classifier", **common | options)
     return folder
