@@ -449,8 +449,8 @@ def test_an_epoch_on_the_full_set(run_script, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "60,000 training and 10,000 test images" in done.stdout
     numbers = pd.read_csv(tmp_path / "mnist4.ckpt" / "metrics.csv").iloc[0]
-    # After a whole training it is 0.022, and 0.037 where that is one epoch, nine tenths of which are
-    # under the adversary's full weight; the mean image of each digit would give 0.053.
+    # After a whole training it is 0.022, and 0.037 where that is one epoch, most of it under the
+    # adversary's full weight; the mean image of each digit would give 0.053.
     assert numbers["test_mse"] < 0.042
     assert numbers["test_ks"] < 0.25
 
