@@ -12,11 +12,12 @@ import zipfile
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT
+from conftest import ROOT, bundled
 
 import mnist
 from mnist.data.mnist import MNIST
 from mnist.networks.discriminator import Discriminator
+from mnist.training.validation import validate
 
 ARCHIVE = ROOT / "tests" / "runs-0.5.0.zip"
 
@@ -30,11 +31,14 @@ def old(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(
+RUNS = pytest.mark.parametrize(
     ("name", "folder"), [("aae", "mnist2.ckpt"), ("classifier", "mnist-classifier.ckpt")]
 )
+
+
+@RUNS
 def test_they_are_resumed_to_the_same_end(old, name, folder, monkeypatch):
-    # In two passes, as then: one rounds otherwise, of which 35 steps of Adam make 0.004.
+    # In two passes, as then: one rounds otherwise, which 35 steps of Adam make more of.
     monkeypatch.setattr(
         Discriminator,
         "compare",
@@ -44,12 +48,28 @@ def test_they_are_resumed_to_the_same_end(old, name, folder, monkeypatch):
     assert (run.epoch, run.spec) == (1, MNIST)
     run = mnist.train(name, ckpt_dir=old / folder)
     assert run.epoch == 2
-    end = safetensors.torch.load((old / f"{name}-end.safetensors").read_bytes())
-    weights = run.method.state_dict()
+    weights, end = run.method.state_dict(), the_end(old, name)
     assert weights.keys() == end.keys()
     for key, tensor in end.items():
         # On the machine that made them they are the same bits.
         torch.testing.assert_close(weights[key], tensor, rtol=1e-3, atol=1e-4)
+
+
+@RUNS
+def test_they_end_as_good_as_then(old, name, folder):
+    """As they are resumed today, rounding and all: measured on the test images."""
+    run = mnist.train(name, ckpt_dir=old / folder)
+    test = bundled().test
+    found = validate(run.method, test)
+    run.method.load_state_dict(the_end(old, name))
+    then = validate(run.method, test)
+    headline = run.method.headline
+    assert found[headline] == pytest.approx(then[headline], rel=1e-3)
+
+
+def the_end(old, name):
+    """The weights with which that version's own training went on to end."""
+    return safetensors.torch.load((old / f"{name}-end.safetensors").read_bytes())
 
 
 @pytest.mark.slow

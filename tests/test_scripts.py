@@ -442,16 +442,15 @@ def test_divergence_ends_with_3(run_here, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.full
-def test_an_epoch_on_the_full_set(run_script, tmp_path):
+def test_two_epochs_on_the_full_set(run_script, tmp_path):
     done = run_script(
-        "mnist-aae.py", "--epochs", 1, MNIST_DATA_DIR=os.path.abspath(os.environ["MNIST_DATA_DIR"])
+        "mnist-aae.py", "--epochs", 2, MNIST_DATA_DIR=os.path.abspath(os.environ["MNIST_DATA_DIR"])
     )
     assert done.returncode == 0, done.stderr
     assert "60,000 training and 10,000 test images" in done.stdout
-    numbers = pd.read_csv(tmp_path / "mnist4.ckpt" / "metrics.csv").iloc[0]
-    # After a whole training it is 0.022, and 0.037 where that is one epoch, most of it under the
-    # adversary's full weight; the mean image of each digit would give 0.053.
-    assert numbers["test_mse"] < 0.042
+    numbers = pd.read_csv(tmp_path / "mnist4.ckpt" / "metrics.csv").iloc[-1]
+    # After a whole training it is 0.022; the mean image of each digit would give 0.053.
+    assert numbers["test_mse"] < 0.035
     assert numbers["test_ks"] < 0.25
 
 
