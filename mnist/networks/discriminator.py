@@ -37,7 +37,7 @@ class Discriminator(nn.Module):
 
     def compare(self, prior: Tensor, style: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of styles from the prior [B, K] and of images' [B, 1], both as above: in one pass,
-        for two take a quarter longer.
+        for two take a fifth longer.
 
         prior [B, N], style [B, N], labels int64 [B].
         """
