@@ -149,13 +149,16 @@ def test_the_rate_weighs_nothing_at_the_start(tiny):
 
 @pytest.mark.slow
 def test_a_posterior_is_as_wide_as_the_rate_asks_for():
-    """Mean σ after 200 steps: 0.03 to 0.34 without a rate and 0.995 with much, over four seeds."""
+    """Mean σ after 200 steps: 0.03 to 0.34 without a rate and 0.995 with much, over four seeds.
+
+    By a weak adversary: a strong one drives dimensions to noise by itself in so short a training.
+    """
     train = load_dataset("mnist-5k").train
     everything = train.batch(slice(None))
     widths = {}
     for weight in (0.0, 20.0):
         model = SMALL | {"lr": 3e-3, "hidden": [128, 64], "rate_weight": weight}
-        method = METHODS["aae"](MNIST, **model)
+        method = METHODS["aae"](MNIST, **model, adversarial_weight=0.1)
         for step in range(200):
             method.step(train.batch(epoch_order(4000, 0, step)[:100]), Step(step, step / 200))
         with torch.no_grad():
@@ -166,7 +169,10 @@ def test_a_posterior_is_as_wide_as_the_rate_asks_for():
 
 @pytest.mark.slow
 def test_styles_that_learn_writers_tell_them_apart():
-    """Seven writers who shift their digits: AUC 0.66 to 0.67 and 0.79 to 0.82 over four seeds."""
+    """Seven writers who shift their digits: AUC 0.66 to 0.67 and 0.95 to 0.96 over four seeds.
+
+    By a weak adversary, as above.
+    """
     rng = torch.Generator().manual_seed(0)
 
     def written(split):
@@ -180,11 +186,11 @@ def test_styles_that_learn_writers_tell_them_apart():
     aucs = {}
     for writers in (False, True):
         model = SMALL | {"lr": 3e-3, "hidden": [128, 64], "writers_weight": 0.05}
-        method = METHODS["aae"](MNIST, **model, writers=writers)
+        method = METHODS["aae"](MNIST, **model, writers=writers, adversarial_weight=0.1)
         for step in range(400):
             method.step(train.batch(epoch_order(4000, 0, step)[:100]), Step(step, step / 400))
         with torch.no_grad():
-            styles = method.eval().encode(everything.images, everything.labels)
+            styles = mean_style(method.eval().encode(everything.images, everything.labels))
         aucs[writers] = same_writer_auc(nearness, styles, test.labels, test.writers)
     assert aucs[False] < 0.73 < aucs[True], aucs
 
