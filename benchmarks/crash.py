@@ -189,7 +189,9 @@ def script_kills(folder: Path, count: int) -> Iterator[str]:
     flags = ["--dataset", "mnist-5k", "--epochs", "6", "--save-every", "5", "--log-every", "5"]
     command = [sys.executable, str(ROOT / "mnist-aae.py"), *flags, "--ckpt-dir"]
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    began = time.perf_counter()
     subprocess.run([*command, folder / "straight"], check=True, **quiet)
+    whole = time.perf_counter() - began
     chance, done, runs = random.Random(0), 0, 0
     while done < count:
         runs += 1
@@ -197,7 +199,7 @@ def script_kills(folder: Path, count: int) -> Iterator[str]:
         while code != 0:
             with subprocess.Popen([*command, folder / f"{runs}"], **quiet) as process:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(chance.uniform(1.5, 6))
+                    process.wait(chance.uniform(0.3, 1) * whole)
                 process.kill()
                 out, error = process.communicate()
             code = process.returncode
