@@ -385,14 +385,14 @@ def mounted(folder: Path, *flags: str) -> Iterator[bool]:
 
 def disks(folder: Path) -> Iterator[str]:
     """Disks with less and less room, and one that became read-only."""
-    with mounted(folder / "tmpfs", "-t", "tmpfs", "-o", "size=1m", "tmpfs") as ok:
+    with mounted(folder / "tmpfs", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as ok:
         if not ok:
             yield "a full disk | 0 | not tried: mounting is not allowed here"
         else:
             directory = folder / "tmpfs" / "run"
             run(directory, "aae", noise(), lambda _: None, epochs=1)
             times, ballast = 0, folder / "tmpfs" / "ballast"
-            for pages in range(256):
+            for pages in range(1024):
                 room = os.statvfs(folder / "tmpfs").f_bavail * 4096
                 ballast.write_bytes(bytes(max(room - 4096 * pages, 0)))
                 full = refused(directory, "No space left")
