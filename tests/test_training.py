@@ -1,6 +1,7 @@
 """The loop: stopping anywhere and going on gives the run that was never stopped."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -333,6 +334,17 @@ def test_the_bar_goes_however_training_ends(tmp_path, tiny, monkeypatch, end):
 
 def test_clock():
     assert [clock(s) for s in (0, 59.6, 605, 3700)] == ["0:00", "1:00", "10:05", "1:01:40"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "weight"),
+    [((), 0.6), (("--no-labels",), 0.25), (("--no-labels", "--adversarial-weight", 0.5), 0.5)],
+)
+def test_an_unconditional_run_has_a_smaller_adversarial_weight(run_here, tmp_path, flags, weight):
+    small = ("--dataset", "mnist-5k", "--epochs", 1, "--hidden", 8, "--ckpt-dir", "a.ckpt")
+    run_here("mnist-aae.py", *small, *flags)
+    config = json.loads((tmp_path / "a.ckpt" / "config.json").read_text())
+    assert config["model"]["adversarial_weight"] == weight
 
 
 def test_writers_that_are_not_known_are_not_learnt(run_here, tmp_path):

@@ -18,6 +18,8 @@ from mnist.networks.discriminator import Discriminator
 from mnist.networks.player import Player
 from mnist.options import Count, Positive, Share, Sizes, Weight
 
+UNCONDITIONAL_WEIGHT = 0.25  # the adversarial one, where networks are not given the class
+
 
 class AAE(Autoencoder):
     """Makhzani, Shlens, Jaitly, Goodfellow & Frey 2015, arXiv 1511.05644, section 2.
@@ -40,7 +42,7 @@ class AAE(Autoencoder):
         writers_weight: weight of that, the loss of `WriterContrast`, with --writers.
         adversarial_weight: weight of the adversarial loss against nats per pixel of
             reconstruction; divided by the feature size, since each further dimension adds to the
-            pressure.
+            pressure. With --no-labels 0.25 by default.
         ramp: share of the training over which the weights above rise from zero. Pressed from the
             first step on, the code gives in before there is anything to keep: dimensions are given
             up for good (so the warm-up of Sønderby et al. 2016, arXiv 1602.02282).
@@ -68,8 +70,10 @@ class AAE(Autoencoder):
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
-        known = dataset.train.writers is not None
-        return {"writers": known and options.get("labels", True)}
+        labels, known = options.get("labels", True), dataset.train.writers is not None
+        found: dict[str, Any] = {"writers": known and labels}
+        # A large weight drives the class out of the style, where without labels it has to be.
+        return found if labels else found | {"adversarial_weight": UNCONDITIONAL_WEIGHT}
 
     def __init__(
         self,
