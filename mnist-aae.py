@@ -8,7 +8,12 @@ The same command again continues a run that was stopped.
 example: ./mnist-aae.py --feature-size 4
 """
 
-from mnist.commands.train import train_command
+from mnist.commands.train import Variant, train_command
+
+VARIANTS = {
+    "labelled": Variant("categorical_aae", "labelled{labelled}.ckpt"),
+    "clusters": Variant("categorical_aae", "clusters{clusters}.ckpt"),
+}
 
 if __name__ == "__main__":
-    train_command("aae", __doc__, "mnist{feature_size}.ckpt")
+    train_command("aae", __doc__, "mnist{feature_size}.ckpt", VARIANTS)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple, get_args
 Count = Annotated[int, "Count"]
 Whole = Annotated[int, "Whole"]
 Several = Annotated[int, "Several"]
+CountOrAll = Annotated[int | str, "CountOrAll"]
 Positive = Annotated[float, "Positive"]
 Share = Annotated[float, "Share"]
 Weight = Annotated[float, "Weight"]
@@ -92,10 +93,16 @@ def is_sizes(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(map(KINDS["Count"].valid, value))
 
 
-KINDS = {
+KINDS: dict[str, Kind] = {
     "Count": whole_number(1),
     "Whole": whole_number(0),
     "Several": whole_number(2),
+    "CountOrAll": Kind(
+        lambda text: text if text == "all" else int(text),
+        lambda value: value == "all" or KINDS["Count"].valid(value),
+        "a whole number of at least 1, or all",
+        "N",
+    ),
     "Positive": number("a number above zero", lambda value: value > 0),
     "Share": number("a number from 0 to 1", lambda value: 0 <= value <= 1),
     "Weight": number_between(0, 1000),

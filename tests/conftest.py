@@ -33,6 +33,13 @@ SMALL = {
 SMALL_MODELS = {  # small networks of each method
     "sae": SMALL,
     "aae": SMALL,
+    "categorical_aae": {
+        "lr": 1e-3,
+        "seed": 0,
+        "feature_size": 3,
+        "hidden": [16, 8],
+        "labelled": 20,
+    },
     "classifier": {"lr": 1e-3, "seed": 0, "layers": 2},
 }
 TRAINING = {"dataset": "tiny", "dataset_sha256": "", "batch_size": 15, "epochs": 3}
@@ -75,9 +82,12 @@ def tiny():
     return Dataset("tiny", MNIST, digits(60), digits(20), "a test")
 
 
-def small(name, **changes):
-    """A method with small networks."""
-    return METHODS[name](MNIST, **SMALL_MODELS[name] | changes)
+def small(name, train=None, **changes):
+    """A method with small networks, prepared for a training on a split."""
+    method = METHODS[name](MNIST, **SMALL_MODELS[name] | changes)
+    if train is not None:
+        method.prepare(train)
+    return method
 
 
 def save_run(directory, name, model, progress=None):

@@ -7,7 +7,19 @@ import torch
 from conftest import bundled
 
 from mnist.data import Batch, augment
-from mnist.data.augment import KINDS, blur, contrast, outliers_of, redrawn, shifted
+from mnist.data.augment import (
+    KINDS,
+    MOVE,
+    SCALE,
+    SLANT,
+    TURN,
+    blur,
+    contrast,
+    distorted,
+    outliers_of,
+    redrawn,
+    shifted,
+)
 
 
 @pytest.fixture
@@ -17,6 +29,30 @@ def digits():
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 24)])
+def test_distorted_against_scipy(shape):
+    """Its interpolation is told where to look from output pixels, in rows and columns."""
+    rng = seeded()
+    images = torch.rand(6, *shape, generator=rng)
+    found = distorted(images, 2.0, seeded(1))
+    numbers = 2 * (2 * torch.rand(6, 6, generator=seeded(1)).double() - 1)
+    middle = (np.array(shape[1:]) - 1) / 2
+    for image, made, of_image in zip(images, found, numbers.T.tolist(), strict=True):
+        turn, slant, wide, high, across, down = of_image
+        turn, slant = turn * TURN, slant * SLANT
+        scaled = np.diag([1 + wide * SCALE, 1 + high * SCALE])
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        of_xy = rotation @ np.array([[1, slant], [0, 1]]) @ scaled
+        of_rows = of_xy[::-1, ::-1]
+        moved = np.array([down, across]) * MOVE
+        offset = middle + moved - of_rows @ middle
+        for channel, drawn in zip(image.numpy(), made.numpy(), strict=True):
+            expected = scipy.ndimage.affine_transform(
+                channel.astype(float), of_rows, offset, order=1, mode="grid-constant"
+            )
+            np.testing.assert_allclose(drawn, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))

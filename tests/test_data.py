@@ -17,6 +17,8 @@ from mnist import data
 from mnist.data import download, mnist, writers
 from mnist.data.bundled import MNIST_5K_SHA256
 from mnist.data.idx import pair
+from mnist.data.neighbours import nearest_neighbours, upright
+from mnist.data.types import Split, in_turns
 from mnist.errors import UserError
 
 
@@ -396,6 +398,31 @@ def test_the_bundled_subset_is_always_the_same():
     assert not any(image.numpy().tobytes() in train for image in dataset.test.images)
 
 
+def test_a_few_labels_are_balanced_and_follow_from_the_seed():
+    labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 3 + [-1] * 5)
+    split = data.Split(torch.zeros(len(labels), 2, 2, dtype=torch.uint8), labels, torch.arange(88))
+    few = split.with_few_labels(12, seed=0)
+    kept = few.labels >= 0
+    assert torch.equal(few.labels[kept], labels[kept])
+    # Of the rare class all there are, of the others as many as of each other, but for one.
+    counts = few.labels[kept].bincount().tolist()
+    assert counts[2] == 3
+    assert sorted(counts[:2]) == [4, 5]
+    assert torch.equal(few.images, split.images)
+    assert torch.equal(few.writers, split.writers)
+    assert torch.equal(few.labels, split.with_few_labels(12, seed=0).labels)
+    assert not torch.equal(few.labels, split.with_few_labels(12, seed=1).labels)
+    assert torch.equal(split.with_few_labels(83, seed=0).labels, labels)
+
+
+@pytest.mark.parametrize("count", [2, 84])
+def test_too_few_or_too_many_labels_are_refused(count):
+    labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 3 + [-1] * 5)
+    split = data.Split(torch.zeros(len(labels), 2, 2, dtype=torch.uint8), labels)
+    with pytest.raises(UserError, match="at least one for each of 3 classes, and at most 83"):
+        split.with_few_labels(count, 0)
+
+
 def test_the_sum_of_a_data_set_sees_every_pixel_and_label(tiny):
     before = tiny.sha256
     tiny.test.images[-1, -1, -1] += 1
@@ -441,3 +468,47 @@ def test_the_full_set_is_the_published_one():
     # The counts in LeCun, Bottou, Bengio & Haffner's set, as given on its page.
     counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert torch.bincount(dataset.train.labels).tolist() == counts
+
+
+def test_nearest_neighbours(tiny):
+    """Of few images all components are kept, so that they are those by upright pixels."""
+    found = nearest_neighbours(tiny.train.some(slice(40)), 3)
+    points = upright(tiny.train.batch(slice(40)).images).flatten(1).double()
+    expected = torch.cdist(points, points).fill_diagonal_(torch.inf).argsort(1)[:, :3]
+    assert torch.equal(found, expected)
+
+
+def test_nearest_neighbours_of_the_same_image_are_each_other(tiny):
+    images = tiny.train.images[[0, 1, 2, 0]]
+    found = nearest_neighbours(Split(images, torch.zeros(4, dtype=torch.int64)), 5)
+    assert found.shape == (4, 3)  # there are no more
+    assert found[[0, 3], 0].tolist() == [3, 0]
+
+
+def test_upright_images_have_no_slant():
+    """Lines of known slant, on images that are not square; and a blank one."""
+    images = torch.zeros(3, 2, 20, 28)
+    for row in range(4, 16):
+        images[0, :, row, 4 + row] = 0.5
+        images[1, :, row, 20 - row // 2] = 1
+    found = upright(images)
+    down, across = torch.meshgrid(torch.arange(20.0), torch.arange(28.0), indexing="ij")
+    for image, made in zip(images[:2].double(), found[:2].double(), strict=True):
+        (x, y), (new_x, new_y) = (
+            [((each.sum(0) * of).sum() / each.sum()).item() for of in (across, down)]
+            for each in (image, made)
+        )
+        assert (new_x, new_y) == pytest.approx((x, y), abs=1e-4)
+        slant = (made.sum(0) * (across - new_x) * (down - new_y)).sum() / made.sum()
+        assert slant.item() == pytest.approx(0, abs=1e-4)
+    assert not found[2].any()
+
+
+def test_images_take_turns(tiny):
+    split = tiny.train.some(slice(10))
+    turns = [in_turns(split, 4, 0, step) for step in range(6)]
+    for first, second in (turns[0:2], turns[2:4], turns[4:6]):  # two, and two images wait
+        assert len({*first.index.tolist(), *second.index.tolist()}) == 8
+    assert turns[0].index.tolist() != turns[2].index.tolist()
+    assert torch.equal(turns[3].index, in_turns(split, 4, 0, 3).index)
+    assert len(in_turns(split, 50, 0, 0).labels) == 10

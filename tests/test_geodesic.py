@@ -181,4 +181,4 @@ def test_runs_that_cannot_be_compared(here):
         here("--ckpt-dir", "mnist-classifier.ckpt", size=None), "has no prior and decoder"
     )
     refused = here("--ckpt-dir", "plain2.ckpt", "--digit", 3, size=None)
-    assert_refused(refused, "trained with --no-labels: leave --digit out")
+    assert_refused(refused, "is not given the digit: leave --digit out")

@@ -205,4 +205,4 @@ def test_bad_input(run, run_here, tmp_path, flags, says):
 def test_an_unconditional_run_has_no_page(run_here, tmp_path):
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL | {"labels": False})
     done = run_here(ALL, "--feature-size", 3, "--writer", 3, "--output", "a.png")
-    assert_refused(done, "is unconditional (--no-labels): --writer needs one that is not")
+    assert_refused(done, "is not given the digit, which --writer needs")

@@ -43,20 +43,40 @@ KINDS = [(name, {}) for name in METHODS]
 KINDS += [("sae", {"labels": False}), ("aae", {"labels": False}), ("classifier", {"layers": None})]
 KINDS += [("aae", {"posterior": "deterministic"}), ("aae", {"writers": True})]
 KINDS += [("aae", {"discriminator_steps": 3, "activation": "relu"})]
+KINDS += [("aae", {"posterior": "universal"})]
+KINDS += [("aae", {"prior": "uniform"}), ("aae", {"prior": "ring", "feature_size": 2})]
+KINDS += [("categorical_aae", {"labelled": "all"})]
+CLUSTERS = {"labelled": None, "clusters": 4, "neighbour_weight": 0.3}
+KINDS += [("categorical_aae", CLUSTERS)]
+KINDS += [("categorical_aae", {"heads": True, "feature_size": 2})]
+PAPERS = {
+    "vat_weight": 0.0,
+    "entropy_weight": 0.0,
+    "balance_weight": 0.0,
+    "averaging": 0.0,
+    "distort": 0.0,
+}
+KINDS += [("categorical_aae", PAPERS | {"noise": 0.0, "batch_norm": False})]
+GUIDED = {"prior": "mixture", "feature_size": 2, "labels": False, "guide_labels": 30}
+KINDS += [("aae", GUIDED), ("aae", GUIDED | {"prior": "swiss-roll"})]
 KINDS += [("classifier", {"outliers": True}), ("classifier", {"outliers": True, "layers": None})]
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_steps_return_finite_scalars_and_improve(name, kind, tiny, precision):
-    method = small(name, precision=precision, lr=0.01, **kind)
+    method = small(name, tiny.train, precision=precision, lr=0.01, **kind)
     batch = tiny.train.batch(slice(0, 60))
     numbers = [method.step(batch, Step(step, step / 60)) for step in range(60)]
     for each in numbers:
         assert all(v.ndim == 0 and torch.isfinite(v) and not v.requires_grad for v in each.values())
         assert each.keys() == numbers[0].keys()
         assert each.keys() - WORDS.keys()  # its losses
-    assert numbers[-1][method.headline] < 0.7 * numbers[0][method.headline]
+    headline = name != "categorical_aae"  # whose accuracy takes longer, or is none
+    falls = method.headline if headline else "reconstruction"
+    first, last = numbers[0][falls], numbers[-1][falls]
+    rises = method.larger_is_better and headline
+    assert last > 2 * first if rises else last < 0.7 * first
     assert all(p.dtype == torch.float32 for p in method.parameters())
 
 
@@ -69,7 +89,7 @@ def test_outliers_come_with_the_smallest_batches_too(tiny, size):
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 def test_a_step_draws_from_the_methods_own_generator(name, kind, tiny):
-    method = small(name, **kind)
+    method = small(name, tiny.train, **kind)
     state = torch.get_rng_state()
     method.step(tiny.train.batch(slice(0, 20)), Step(0, 0.5))
     assert torch.equal(torch.get_rng_state(), state)
@@ -79,18 +99,19 @@ def test_a_step_draws_from_the_methods_own_generator(name, kind, tiny):
 def test_a_step_leaves_the_batch_alone(name, kind, tiny):
     batch = tiny.train.batch(slice(0, 20))
     images, labels = batch.images.clone(), batch.labels.clone()
-    small(name, **kind).step(batch, Step(0, 0.5))
+    small(name, tiny.train, **kind).step(batch, Step(0, 0.5))
     assert torch.equal(batch.images, images)
     assert torch.equal(batch.labels, labels)
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 def test_training_goes_on_from_a_saved_state_bit_for_bit(name, kind, tiny):
-    method = small(name, **kind)
+    method = small(name, tiny.train, **kind)
     batches = [tiny.train.batch(slice(i, i + 20)) for i in (0, 20, 40)]
     for batch in batches:
         method.step(batch, Step(0, 0.3))
-    twin = small(name, seed=9, **kind)
+    twin = small(name, tiny.train, seed=9, **kind)
+    twin.seed = method.seed  # its configuration, unlike weights and random state, is no state
     twin.load_state_dict({name: t.clone() for name, t in method.state_dict().items()})
     twin.load_trainer_state(method.trainer_state())
     for batch in batches:
@@ -126,6 +147,24 @@ def test_calibrated_images_are_as_black_and_white_as_those_trained_on(name):
     real, plain, sharp = (grey_level(each).item() for each in shown)
     assert sharp == pytest.approx(real, rel=0.02)  # of a half of them, to half a percent of k
     assert plain > 1.2 * real
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", ["mixture", "swiss-roll"])
+def test_guided_styles_lie_in_their_classes_parts(prior):
+    """Of 1,000 test images, by 1,000 labels; 86 % and 66 % with this seed."""
+    data = load_dataset("mnist-5k")
+    train = data.train.with_few_labels(1000, 0)
+    everything = data.test.batch(slice(None))
+    model = SMALL | {"lr": 3e-3, "hidden": [128, 64], "prior_std": 1.0, "discriminator_lr": 3e-3}
+    method = METHODS["aae"](MNIST, **model | GUIDED | {"prior": prior, "guide_labels": 1000})
+    method.prepare(train)
+    for step in range(600):
+        method.step(train.batch(epoch_order(4000, 0, step)[:100]), Step(step, step / 600))
+    with torch.no_grad():
+        encoded = method.eval().encode(everything.images)
+    found = method.prior.nearest_part(encoded.mean) == everything.labels
+    assert found.float().mean() > 0.5
 
 
 def test_the_discriminator_learns_as_often_as_it_is_to(tiny):

@@ -126,6 +126,25 @@ def unbiased(kernel_of_scikit_learn, x, y):
     return within - 2 * xy.mean()
 
 
+def test_parzen_windows_against_scipy_and_in_closed_form():
+    rng = torch.Generator().manual_seed(0)
+    images, samples = torch.rand(7, 3, generator=rng), torch.rand(5, 3, generator=rng)
+    found = metrics.parzen_log_likelihood(images, samples, 0.4)
+    covariance = 0.4**2 * np.eye(3)
+    densities = [
+        np.mean(
+            [scipy.stats.multivariate_normal.pdf(image, sample, covariance) for sample in samples]
+        )
+        for image in images.numpy()
+    ]
+    np.testing.assert_allclose(found, np.log(densities), rtol=1e-5)
+    # Windows of variance 0.25 on samples of a Gaussian of variance 1 are one of variance 1.25.
+    samples, images = torch.randn(200_000, 1, generator=rng), torch.linspace(-1.5, 1.5, 9)[:, None]
+    found = metrics.parzen_log_likelihood(images, samples, 0.5)
+    expected = scipy.stats.norm.logpdf(images[:, 0].numpy(), scale=1.25**0.5)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

@@ -14,7 +14,7 @@ from mnist.latent.two_covariance import TwoCovariance
 from mnist.networks import losses
 from mnist.networks.contrast import WriterContrast
 from mnist.networks.decoder import Decoder
-from mnist.networks.discriminator import Discriminator
+from mnist.networks.discriminator import Discriminator, GuidedDiscriminator
 from mnist.networks.encoder import Encoder, Standardise
 from mnist.networks.layers import class_code, mlp
 from mnist.networks.player import BETAS, Player
@@ -69,7 +69,7 @@ def test_a_training_batch_of_styles_has_the_priors_mean_and_scale(std):
 @pytest.mark.parametrize("std", [1.0, 3.0])
 def test_a_posterior_has_the_priors_mean_and_scale_in_all(std):
     """Of z = √(1 - σ²) · μ + σ ε, whatever σ is, and however it goes with μ."""
-    encoder = Encoder((1, 28, 28), 10, 4, std, hidden=[32], posterior=True)
+    encoder = Encoder((1, 28, 28), 10, 4, std, hidden=[32], posterior="gaussian")
     nn.init.normal_(encoder.width.weight, std=5)  # from σ as small as it may be to as large
     posterior = encoder(torch.rand(50, 1, 28, 28), torch.arange(50) % 10)
     sigma = posterior.stddev / std
@@ -88,7 +88,7 @@ def test_a_posterior_has_the_priors_mean_and_scale_in_all(std):
 
 
 def test_a_posterior_begins_narrow_and_has_gradients_at_its_bounds():
-    encoder = Encoder((1, 28, 28), 0, 4, 1.0, hidden=[32], posterior=True)
+    encoder = Encoder((1, 28, 28), 0, 4, 1.0, hidden=[32], posterior="gaussian")
     nn.init.zeros_(encoder.width.weight)
     posterior = encoder(torch.rand(50, 1, 28, 28))
     assert posterior.stddev.mean().item() == pytest.approx(0.01 + 0.985 / (1 + math.e**2))
@@ -98,12 +98,32 @@ def test_a_posterior_begins_narrow_and_has_gradients_at_its_bounds():
         assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
-def test_an_encoder_with_a_posterior_goes_on_from_one_without():
+@pytest.mark.parametrize(("posterior", "layer"), [("gaussian", "width"), ("universal", "noise")])
+def test_an_encoder_with_a_posterior_goes_on_from_one_without(posterior, layer):
     sizes = (1, 28, 28), 10, 4, 1.0, [32]
-    one, other = Encoder(*sizes), Encoder(*sizes, posterior=True)
+    one, other = Encoder(*sizes), Encoder(*sizes, posterior=posterior)
     lacking = other.load_state_dict(one.state_dict(), strict=False)
-    assert lacking.missing_keys == ["width.weight", "width.bias"]
+    assert lacking.missing_keys == [f"{layer}.weight", f"{layer}.bias"]
     assert not lacking.unexpected_keys
+
+
+def test_a_universal_posterior_has_the_moments_of_what_noise_becomes():
+    """Of a linear network it is N(W x, A Aᵀ), and so are its draws."""
+    torch.manual_seed(0)
+    encoder = Encoder((1, 2, 2), 0, 3, 1.0, hidden=[], posterior="universal").eval()
+    posterior = encoder(torch.rand(1, 1, 2, 2).expand(20_000, -1, -1, -1))
+    draws = posterior.sample()
+    matrix = encoder.noise.weight
+    torch.testing.assert_close(draws.T.cov(), matrix @ matrix.T, atol=0.02, rtol=0)
+    assert torch.equal(posterior.mean, posterior.mean)  # the same noise every time
+    few = encoder(torch.rand(5, 1, 2, 2))
+    draws = few.rsample((4000,))
+    assert draws.shape == (4000, 5, 3)
+    torch.testing.assert_close(draws.mean(0), few.at(torch.zeros(5, 3)), atol=0.05, rtol=0)
+    deviation = (matrix @ matrix.T).diag().sqrt()
+    torch.testing.assert_close(draws.std(0), deviation.expand(5, 3), rtol=0.05, atol=0)
+    # Those by which moments are estimated are few.
+    torch.testing.assert_close(few.stddev, deviation.expand(5, 3), rtol=0.6, atol=0)
 
 
 def test_styles_are_standardised_by_the_mean_of_recent_batches():
@@ -385,6 +405,31 @@ def test_what_a_loss_does_not_reach_stays_as_it_is_and_torchs_adam_agrees():
     assert torch.equal(again.memory[0]["step"], torch.tensor(2.0))
 
 
+def test_clusters_take_the_class_of_the_image_that_is_surest_of_them():
+    """Cluster 2 holds two 1s and a 0, but a 0 is the surest of it; cluster 1 holds nothing."""
+    probabilities = torch.tensor(
+        [
+            [0.90, 0.05, 0.05],  # a 0, in cluster 0
+            [0.80, 0.15, 0.05],  # a 0, likewise
+            [0.60, 0.20, 0.20],  # a 1, likewise: wrong
+            [0.05, 0.00, 0.95],  # a 0, in cluster 2
+            [0.20, 0.10, 0.70],  # a 1, likewise: wrong
+            [0.30, 0.30, 0.40],  # a 1, likewise: wrong
+        ]
+    )
+    labels = torch.tensor([0, 0, 1, 0, 1, 1])
+    found = losses.cluster_accuracy((probabilities + 1e-9).log(), labels)
+    assert found.item() == pytest.approx(3 / 6)
+
+
+def test_a_guided_discriminator_compares_each_class_with_its_part():
+    network = GuidedDiscriminator(2, 3, [8])
+    styles, labels = torch.randn(4, 2), torch.tensor([2, -1, 0, -1])
+    all_of_them = network.layers(styles)
+    expected = all_of_them[torch.arange(4), torch.tensor([2, 3, 0, 3])]
+    torch.testing.assert_close(network(styles, labels), expected.unsqueeze(1))
+
+
 def test_a_style_without_a_label_may_be_of_any_class():
     with seeded(0):
         discriminator = Discriminator(2, 3, [4])
@@ -406,3 +451,10 @@ def test_the_width_of_an_edge(side):
     both = torch.cat([images, images.flip(side)], side)
     torch.testing.assert_close(edge_width(both), widths - 1 / widths)
     assert not edge_width(torch.zeros(3, 1, 4, 5)).any()
+
+
+def test_disagreement():
+    """By hand: two images that are each of two classes by these odds."""
+    logits, others = torch.tensor([[0.8, 0.2], [1.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.3, 0.7]])
+    found = losses.disagreement(logits.log(), others.log())
+    assert found.item() == pytest.approx(-(math.log(0.5) + math.log(0.3)) / 2)

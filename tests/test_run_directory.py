@@ -25,7 +25,7 @@ from mnist.training.run_directory import RunDirectory
 @pytest.fixture
 def saved(tmp_path, method_name, tiny):
     """A run of an epoch of three steps and one step more: (run_dir, method, progress)."""
-    method = small(method_name)
+    method = small(method_name, tiny.train)
     progress = Progress()
     with RunDirectory(tmp_path / "run.ckpt") as run_dir:
         config = {"method": method_name, "model": method.config, "training": TRAINING}
@@ -225,6 +225,7 @@ def test_weights_of_another_network_are_named(saved):
     other, says = {
         "sae": ("aae", "discriminator.* absent"),
         "aae": ("sae", "discriminator.* absent was expected"),
+        "categorical_aae": ("sae", "averages.* absent was expected"),
         "classifier": ("sae", "classifier.* absent was expected"),
     }[method.name]
     rewrite_config(run_dir, method=other, model=SMALL)

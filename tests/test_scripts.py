@@ -75,8 +75,8 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
     said = " ".join(done.stdout.split())
     assert f"example: ./{script}" in said
     assert ("(default: 4)" in said) == (script != "mnist-classifier.py")
-    assert ("(default: mnistN.ckpt)" in said) == (script != "mnist-classifier.py")
-    assert ("on fewer than 20,000 images)" in said) == script.startswith("mnist-")
+    assert ("(default: mnistN.ckpt" in said) == (script != "mnist-classifier.py")
+    assert ("on fewer than 20,000 images" in said) == script.startswith("mnist-")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

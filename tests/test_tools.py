@@ -252,7 +252,7 @@ def test_an_unconditional_run_writes_one_image_a_style(runs, run_here, tmp_path)
     done = run_here(ALL, "--feature-size", 3, "--count", 4, "--output", "rows.png")
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "rows.png").text["run"] == "mnist3.ckpt"
-    assert_refused(run_here(ALL, "--feature-size", 3, "--digits", 3), "is unconditional")
+    assert_refused(run_here(ALL, "--feature-size", 3, "--digits", 3), "is not given the digit")
 
 
 def test_only_some_digits_and_every_number_of_a_style(runs, run_here, tmp_path):

@@ -21,7 +21,8 @@ from mnist.figures import plotting
 from mnist.figures.display import Probe
 from mnist.figures.images import to_arrays
 from mnist.latent import maps
-from mnist.networks.prior import Marginals, ks_distance
+from mnist.networks.planar import Planar
+from mnist.networks.prior import InParts, Marginals, ks_distance, same_in_all_parts
 from mnist.options import flag_of
 from mnist.training.run import Run, balanced_sample
 
@@ -129,11 +130,16 @@ def scatter(
         points, names = project(found, index, flags)
         return plotting.projection(points, labels, spec, names, title, subtitle)
     size = found.styles.shape[1]
+    prior = run.method.prior
+    if size == 2 and isinstance(prior, InParts):  # whose shape is what there is to see
+        if flags.dims is not None:
+            raise UserError(f"--dims is not for {run.name}: its two dimensions are shown together")
+        points, names = found.styles[index].numpy(), ("dimension 0", "dimension 1")
+        return plotting.projection(points, labels, spec, names, title, subtitle)
     # Of too many dimensions to draw, those farthest from the prior.
     farthest = found.ks if found.ks is not None else torch.arange(size, 0, -1)
     worst_ones = farthest.topk(min(MOST_DIMENSIONS, size)).indices.tolist()
     dims = dimensions(flags.dims, size) or sorted(worst_ones)
-    prior = run.method.prior
     return plotting.scatter_matrix(
         found.styles[index][:, dims].numpy(),
         labels,
@@ -252,16 +258,33 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
     chosen = class_of(run, flags.digit)
     if not run.conditional:
         if chosen is not None:
-            raise UserError(f"{run.name} was trained with --no-labels: leave --digit out")
+            raise UserError(f"{run.name} is not given the {run.spec.class_word}: leave --digit out")
         labels: list[int | None] = [None]
     else:
         labels = list(range(run.spec.classes)) if chosen is None else [chosen]
     alone = len(labels) == 1
-    if size == 2 and isinstance(run.prior, Marginals):
+    in_plane = isinstance(run.prior, Planar) or (size == 2 and isinstance(run.prior, Marginals))
+    if in_plane and (flags.style is not None or flags.dims is not None):
+        raise UserError("--style and --dims are not for two dimensions, of which there is a map")
+    if isinstance(run.prior, Planar):
+        steps, word, parts = (STEPS if alone else SMALL_STEPS), run.prior.part_word, run.prior.parts
+        styles = run.prior.grid(1, parts * steps)[0].unflatten(0, (parts, steps))
+        across = [f"{(step + 0.5) / steps:.2f}" for step in range(steps)], f"along the {word}"
+        down = names_of_parts(run), word
+        what = f"Each {word} of the prior at equal steps of probability, decoded: means, not "
+        what += "sharpened."
+    elif isinstance(run.prior, InParts):
         if flags.style is not None or flags.dims is not None:
             raise UserError(
-                "--style and --dims are not for two dimensions: the map shows all of them"
+                f"--style and --dims are not for {run.name}: its map shows "
+                f"each {run.prior.part_word}"
             )
+        styles = same_in_all_parts(run.prior, STEPS, flags.seed)
+        across = [str(draw + 1) for draw in range(STEPS)], "draw from the prior"
+        down = names_of_parts(run), run.prior.part_word
+        what = f"Styles drawn from each {run.prior.part_word} of the prior, decoded: means, not "
+        what += "sharpened."
+    elif isinstance(run.prior, Marginals) and size == 2:
         side = GRID if alone else SMALL_GRID
         styles = maps.quantile_grid(run.prior.icdf, side)
         numbers = styles[0, :, 0].tolist()
@@ -283,6 +306,13 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
     grids = [decode_grid(run, styles, label) for label in labels]
     names = ["" if label is None else run.spec.class_names[label] for label in labels]
     return plotting.image_grids(grids, names, across, down, name_of(run, flags.directory), what)
+
+
+def names_of_parts(run: Run) -> Sequence[str]:
+    """What the parts of its prior are called: by their classes, or their numbers."""
+    assert isinstance(run.prior, InParts)
+    numbers = [str(part) for part in range(run.prior.parts)]
+    return run.spec.class_names if run.prior.parts_are_classes else numbers
 
 
 def decode_grid(run: Run, styles: Tensor, label: int | None) -> np.ndarray:

@@ -23,6 +23,7 @@ from mnist.errors import UserError, warn
 from mnist.evaluation.handwriting import SEVERAL
 from mnist.evaluation.inception import InceptionDistance
 from mnist.evaluation.measure import Subject, measure, steps_to_measure, writers_known
+from mnist.methods import Classifies
 from mnist.training.environment import versions
 from mnist.training.run import Run
 
@@ -50,7 +51,9 @@ TABLE = {
         Row("ks_train_worst", "the same, of training images", ".4f", "ks_train_worst_true"),
         Row("ks_digit_worst", "the same, of the worst digit", ".4f", "ks_digit_worst_true"),
         Row("wasserstein", "sliced Wasserstein-2 distance", ".4f", "wasserstein_true"),
+        Row("wasserstein_train", "the same, of training images", ".4f", "wasserstein_train_true"),
         Row("mmd", "squared MMD × 1000", "milli", "mmd_true"),
+        Row("part_accuracy", "in their class's part of the prior", ".2%", "part_accuracy_true"),
     ],
     "digit read off the style (leakage)": [
         Row("leakage_logistic", "by logistic regression", ".2%", "leakage_chance"),
@@ -89,6 +92,9 @@ SAMPLES = [
     Row("very_near", "nearer to one than 99 % of test images", ".2%", "very_near_real"),
     Row("cas", "real digits read after learning from them", ".2%", "cas_real"),
     Row("inception", "Inception FID", ".2f"),
+    Row("parzen", "log-likelihood by Parzen windows, nats", ".1f"),
+    Row("parzen_error", "its standard error", ".1f"),
+    Row("parzen_width", "width of the windows", ".3f"),
 ]
 
 
@@ -120,6 +126,7 @@ def evaluate(flags: EvaluateFlags) -> None:
                 judge,
                 seed=flags.seed,
                 tell=bar.update,
+                parzen=flags.parzen,
                 embedding=embedding,
                 inception=inception,
                 **options,
@@ -160,9 +167,10 @@ def subject_of(run: Run) -> Subject:
         draw=draw if run.has_posterior else None,
         decode=run.decode if run.can_decode else None,
         generate=sharp if run.can_generate else None,
-        classify=run.log_probs if run.can_classify else None,
+        classify=run.classifier if isinstance(run.method, Classifies) else None,
         prior=run.method.prior,
         conditional=run.conditional,
+        finds_classes=run.method.finds_classes,
     )
 
 
@@ -266,9 +274,15 @@ def table(found: list[dict[str, Any]]) -> str:
         if any("writer_auc" in each for each in found)
         else ""
     )
+    parzen = (
+        "Parzen windows say little of how good images are (Theis et al. 2016): k-means centres\n"
+        "have a larger likelihood by them than real images.\n"
+        if any("parzen" in each for each in found)
+        else ""
+    )
     ending = (
         "In brackets: what real images have, or a true sample of the prior, or chance.\n"
-        f"{hands}"
+        f"{hands}{parzen}"
         f"{one['test_images']:,} images of each kind; read, and seen as features, by "
         f"{one['judge_network']}\nin {one['judge']}, which reads {one['judge_accuracy']:.2%} of "
         "the real ones right."

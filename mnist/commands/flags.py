@@ -284,6 +284,8 @@ class EvaluateFlags(ToolFlags):
         writers (DIR): one of mnist-classifier.py --dataset mnist-writers; likewise.
         quick: fewer images.
         ex_post: draw styles from a density fitted to the training styles, too.
+        parzen: estimate the likelihood of test images by Parzen windows, too; it says little of how
+            good generated ones are.
         inception: the usual Inception FID too (torchmetrics and torch-fidelity; slow on a
             processor).
     """
@@ -293,6 +295,7 @@ class EvaluateFlags(ToolFlags):
     writers: str = WRITERS_DIR
     quick: bool = False
     ex_post: Literal["gmm"] | None = None
+    parzen: bool = False
     inception: bool = False
 
     @property

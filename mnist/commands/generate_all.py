@@ -42,6 +42,7 @@ from mnist.figures.display import Probe
 from mnist.figures.images import grid
 from mnist.figures.sheets import Section
 from mnist.latent import maps
+from mnist.networks.prior import InParts, same_in_all_parts
 from mnist.options import flag_of
 from mnist.training.run import Generated, Run
 
@@ -65,6 +66,7 @@ class Rows(NamedTuple):
     styles: Tensor  # [K, N]
     title: str
     above: tuple[Section, ...] = ()
+    across: int = 1  # styles that share a row
 
 
 def generate_all(flags: GenerateAllFlags) -> None:
@@ -115,9 +117,7 @@ def writers_page(run: Run, flags: GenerateAllFlags) -> list[Section]:
     """
     run.require("encode")
     if not run.conditional:
-        raise UserError(
-            f"{run.name} is unconditional (--no-labels): --writer needs one that is not"
-        )
+        raise UserError(f"{run.name} is not given the {run.spec.class_word}, which --writer needs")
     dataset = load_same_dataset(run.config["training"], flags.data_dir)
     assert flags.writer is not None
     written = {writer: written_by(dataset.test, writer, dataset.name) for writer in flags.writer}
@@ -207,9 +207,13 @@ def choose(run: Run, flags: GenerateAllFlags) -> Rows:
         first, last = (end_of(run, text, flags.data_dir)[0] for text in (start, end))
         return Rows(maps.blend(first, last, int(steps)), f"from {start} to {end}")
     run.require("generate")
+    drawn = f"in styles drawn from the prior, seed {flags.seed}"
+    prior = run.prior
+    if isinstance(prior, InParts) and not run.conditional:
+        styles = same_in_all_parts(prior, flags.count, flags.seed).transpose(0, 1).flatten(0, 1)
+        return Rows(styles, f"every {prior.part_word} {drawn}", across=prior.parts)
     generator = torch.Generator().manual_seed(flags.seed)
-    title = f"{written} in styles drawn from the prior, seed {flags.seed}"
-    return Rows(run.prior.sample(flags.count, generator), title)
+    return Rows(prior.sample(flags.count, generator), f"{written} {drawn}")
 
 
 def own_image(run: Run, path: str, digit: str) -> tuple[Tensor, int]:
@@ -283,7 +287,7 @@ def chosen_classes(run: Run, digits: str | None) -> list[int] | None:
     if digits is None:
         return None
     if not run.conditional:
-        raise UserError(f"{run.name} is unconditional (--no-labels): leave --digits out")
+        raise UserError(f"{run.name} is not given the {run.spec.class_word}: leave --digits out")
     try:
         return [run.spec.label(text) for text in digits.split(",")]
     except UserError as error:
@@ -353,11 +357,14 @@ def with_reconstructions(images: Tensor, rebuilt: Tensor) -> np.ndarray:
 
 def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
     """A picture with a row for each style, and its numbers beside it; all of them inside a PNG."""
-    grid = generated.images.reshape(len(rows.styles), -1, *generated.images.shape[1:]) / 255
+    lines = len(rows.styles) // rows.across
+    grid = generated.images.reshape(lines, -1, *generated.images.shape[1:]) / 255
     captions = [
         ",".join(f"{number:.2f}" for number in style[:SHOWN]) + (",…" if len(style) > SHOWN else "")
         for style in rows.styles.tolist()
     ]
+    if rows.across > 1:
+        captions = []  # each of a row is another style
     png = sheets.sheet([*rows.above, Section(rows.title, grid, captions)])
     whole = "; ".join(",".join(f"{x:.6g}" for x in style) for style in rows.styles.tolist())
     return sheets.converted(png, suffix, {"styles": whole, "run": run.name})

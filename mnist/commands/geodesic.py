@@ -115,7 +115,7 @@ def label_of(run: Run, digit: str | None) -> int | None:
     if run.conditional:
         return run.spec.classes // 2 if label is None else label
     if label is not None:
-        raise UserError(f"{run.name} was trained with --no-labels: leave --digit out")
+        raise UserError(f"{run.name} is not given the {run.spec.class_word}: leave --digit out")
     return None
 
 

@@ -33,6 +33,7 @@ from mnist.figures.images import to_arrays
 from mnist.latent import maps
 from mnist.latent.guidance import ROUND, Descent, descend
 from mnist.latent.space import CERTAIN, Space
+from mnist.networks.planar import Planar
 from mnist.networks.prior import Density
 from mnist.options import flag_of
 from mnist.training.run import Run, Styles, balanced_sample
@@ -188,13 +189,15 @@ def open_space(run: Run, flags: GuideFlags) -> Space:
     Raises:
         UserError: what is to move is not there, or what is to stay is not known.
     """
-    if not isinstance(run.prior, Density):
-        raise UserError(f"{run.name} has a prior of unknown density, which guidance needs")
+    if not isinstance(run.prior, Density) or isinstance(run.prior, Planar):
+        raise UserError(
+            f"{run.name}: guidance needs a prior of known density, nowhere zero or thin"
+        )
     if not run.conditional:
         for flag in ("free", "from_digit"):
             if flag in flags.given:
                 raise UserError(
-                    f"{run.name} was trained with --no-labels, so that there is only "
+                    f"{run.name} is not given the {run.spec.class_word}, so that there is only "
                     f"its style to move: leave {flag_of(flag)} out"
                 )
     if flags.free == "style" and not {"from_digit", "start_image"} & flags.given:

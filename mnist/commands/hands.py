@@ -15,6 +15,7 @@ from mnist.errors import UserError
 from mnist.figures.images import to_arrays
 from mnist.figures.sheets import Section
 from mnist.latent.two_covariance import TwoCovariance, product_of_posteriors
+from mnist.networks.prior import BesideClasses
 from mnist.training.run import Run
 
 SHOWN = 3  # images of each class that somebody wrote
@@ -54,7 +55,7 @@ def hand_of(run: Run, images: Tensor, labels: Tensor, known: TwoCovariance | Non
 
 def known_writers(run: Run, dataset: Dataset) -> TwoCovariance | None:
     """How the styles of those are distributed who wrote the training images; None if not known."""
-    if dataset.train.writers is None:
+    if dataset.train.writers is None or isinstance(run.prior, BesideClasses):
         return None
     every = torch.arange(len(dataset.train))
     return TwoCovariance.fit(run.style_tensor(dataset.train, every), dataset.train.writers)

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from mnist.data.types import Batch
 
 SHIFT = 2  # pixels
+# Of an image distorted with strength 1, at most: radians, ratio, ratio less one, pixels.
+TURN, SLANT, SCALE, MOVE = math.radians(10), 0.25, 0.1, 1.5
 PIECES = 4  # to a side of an image that is cut up
 # Digits that are none when turned by a quarter, and in a mirror, where a 2 is a 5.
 QUARTERED, MIRRORED = (2, 3, 4, 5, 6, 7, 9), (3, 6, 7, 9)
@@ -31,6 +33,27 @@ def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     windows = F.pad(images, (SHIFT,) * 4).unfold(2, height, 1).unfold(3, width, 1)
     x, y = torch.randint(0, 2 * SHIFT + 1, (2, len(images)), generator=generator).to(images.device)
     return windows[torch.arange(len(images), device=images.device), :, y, x]
+
+
+def distorted(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Each image turned, slanted, scaled and moved a little, as another hand might write it.
+
+    By up to `strength` times `TURN`, `SLANT`, `SCALE` (of width and height each) and `MOVE`, with
+    bilinear interpolation: [B, C, H, W] -> the same.
+    """
+    height, width = images.shape[2:]
+    most = strength * torch.tensor([[TURN], [SLANT], [SCALE], [SCALE], [MOVE], [MOVE]])
+    numbers = most * (2 * torch.rand(6, len(images), generator=generator) - 1)
+    turn, slant, wide, high, across, down = numbers.to(images.device)
+    wide, high, cos, sin = 1 + wide, 1 + high, turn.cos(), turn.sin()
+    # Where in the original a pixel is taken from, relative to the middle, in pixels ...
+    from_x = torch.stack([wide * cos, high * (slant * cos - sin), across], 1)
+    from_y = torch.stack([wide * sin, high * (slant * sin + cos), down], 1)
+    # ... and as `affine_grid` has it, in halves of the width and the height.
+    half = torch.tensor([width / 2, height / 2, 1], device=images.device)
+    maps = torch.stack([from_x * half / half[0], from_y * half / half[1]], 1)
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 def redrawn(images: Tensor, generator: torch.Generator) -> Tensor:

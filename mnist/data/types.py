@@ -65,6 +65,35 @@ class Split:
         """The chosen images, by themselves: by index int64 [B], mask bool [B], or slice."""
         return self.each(lambda tensor: tensor[chosen])
 
+    def with_few_labels(self, count: int, seed: int) -> Split:
+        """The same, of which `count` images keep their label and all others have −1.
+
+        As many of each class as of any other, as far as there are that many; the seed decides
+        which. Of 0 none is looked at.
+
+        Raises:
+            UserError: that is less than one of each class, or more than there are.
+        """
+        few = torch.full_like(self.labels, -1)
+        if not count:
+            return Split(self.images, few, self.writers)
+        labelled = self.labelled.labels
+        classes = len(labelled.unique())
+        if not classes <= count <= len(labelled):
+            raise UserError(
+                f"{count} labelled images: give at least one for each of {classes} classes, and at "
+                f"most {len(labelled):,}, which there are"
+            )
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        labels = self.labels.cpu()[order]
+        turn = torch.where(labels < 0, len(self), 0)  # how many of its class come before it
+        for label in labels[labels >= 0].unique():
+            there = labels == label
+            turn[there] = torch.arange(int(there.sum()))
+        kept = order[turn.argsort(stable=True)[:count]]
+        few[kept] = self.labels[kept]
+        return Split(self.images, few, self.writers)
+
     @property
     def labelled(self) -> Split:
         """Those images that have a label."""
@@ -144,6 +173,18 @@ class Dataset:
                 digest.update(str(tuple(tensor.shape)).encode())
                 digest.update(tensor.contiguous().cpu().numpy().data)
         return digest.hexdigest()
+
+
+def in_turns(split: Split, size: int, seed: int, step: int) -> Batch:
+    """Images of a split that a step is given besides its batch, [size] or all there are.
+
+    They take turns in an order that follows from the seed and the step's number alone.
+    """
+    size = min(size, len(split))
+    turns = len(split) // size
+    order = epoch_order(len(split), seed, step // turns).to(split.labels.device)
+    turn = step % turns
+    return split.batch(order[turn * size : (turn + 1) * size])
 
 
 def as_few_bytes(labels: Tensor) -> Tensor:

@@ -19,7 +19,9 @@ from mnist.evaluation.handwriting import handwriting
 from mnist.evaluation.inception import InceptionDistance
 from mnist.latent.two_covariance import TwoCovariance
 from mnist.methods import METHODS, Step
-from mnist.networks.prior import Marginals, Prior, ks_distance
+from mnist.networks import losses
+from mnist.networks.planar import Planar
+from mnist.networks.prior import BesideClasses, Marginals, Prior, ks_distance
 from mnist.training.run import Run
 
 LEAST_ACCURACY = {"mnist": 0.99}  # of a judge, by data set
@@ -42,6 +44,7 @@ class Subject(NamedTuple):
         classify: images -> log-probabilities of classes [B, K].
         prior: of the styles.
         conditional: whether the labels are heeded.
+        finds_classes: whether `classify` tells clusters, of which nobody has said what they are.
     """
 
     spec: DataSpec
@@ -52,6 +55,7 @@ class Subject(NamedTuple):
     classify: Callable[[Tensor], Tensor] | None = None
     prior: Prior | None = None
     conditional: bool = False
+    finds_classes: bool = False
 
 
 class Budget(NamedTuple):
@@ -62,6 +66,8 @@ class Budget(NamedTuple):
 
 
 FULL, QUICK = Budget(60_000, 10_000), Budget(6_000, 2_000)
+PARZEN_HELD_OUT = 1000  # training images that the windows' width is chosen by
+PARZEN_WIDTHS = 0.05, 0.5, 24  # from, to, how many
 QUICK_WRITERS = 60  # all of whose test images are looked at
 
 
@@ -74,6 +80,7 @@ def measure(
     seed: int = 0,
     quick: bool = False,
     ex_post: bool = False,
+    parzen: bool = False,
     embedding: Run | None = None,
     inception: InceptionDistance | None = None,
     tell: Callable[[], None] = lambda: None,
@@ -87,6 +94,7 @@ def measure(
         seed: of every choice and sample.
         quick: look at fewer images, and train classifiers on fewer.
         ex_post: draw styles from mixtures fitted to the training styles as well: "gmm_...".
+        parzen: estimate the likelihood of test images by Parzen windows on generated ones.
         embedding: a classifier of the training images' writers, beside which styles are measured
             as handwriting where those are known.
         inception: for the Inception FID.
@@ -112,14 +120,15 @@ def measure(
     numbers: Numbers = {"train_images": len(train), "test_images": len(test)}
     numbers["judge_accuracy"] = accuracy
     if subject.classify:
-        numbers["accuracy"] = share_read(subject.classify, dataset.test)
+        share = share_in_cluster if subject.finds_classes else share_read
+        numbers["accuracy"] = share(subject.classify, dataset.test)
     train_styles = test_styles = None
     if subject.encode:
         train_means, test_styles = encode(subject.encode, train), encode(subject.encode, test)
         if subject.decode:
             numbers |= reconstruction(subject.decode, judge, test, test_styles)
             tell()
-        if writers_known(dataset) and train.writers is not None:
+        if are_hands(subject, dataset) and train.writers is not None:
             theirs = some_writers(dataset.test, QUICK_WRITERS) if quick else dataset.test
             numbers |= handwriting(
                 TwoCovariance.fit(train_means, train.writers),
@@ -162,6 +171,8 @@ def measure(
     if subject.decode:
         means = decoded(subject.decode, styles[: len(test)], labels[: len(test)])
         numbers["frechet_mean"] = metrics.frechet_distance(reals.features, reals.features_of(means))
+        if parzen:
+            numbers |= parzen_windows(means, test, dataset)
     tell()
     numbers |= dict.fromkeys(("agreement", "agreement_swapped", "cas"))
     if subject.conditional:
@@ -188,7 +199,7 @@ def steps_to_measure(
     """How often `measure` tells of its progress."""
     encodes, generates = bool(subject.encode), bool(subject.generate and subject.prior)
     ex_post = ex_post and encodes and generates
-    steps = encodes * (1 + bool(subject.decode) + bool(subject.prior) + writers_known(dataset))
+    steps = encodes * (1 + bool(subject.decode) + bool(subject.prior) + are_hands(subject, dataset))
     steps += 2 * generates + ex_post
     learns = learns_anew(judge, quick) + subject.conditional
     return steps + judge.epoch * (generates * learns + ex_post)
@@ -197,6 +208,11 @@ def steps_to_measure(
 def writers_known(dataset: Dataset) -> bool:
     """Whether it is known who wrote the images, so that styles can be measured as handwriting."""
     return dataset.train.writers is not None and dataset.test.writers is not None
+
+
+def are_hands(subject: Subject, dataset: Dataset) -> bool:
+    """Whether styles are measured as handwriting: not those that tell the cluster, too."""
+    return writers_known(dataset) and not isinstance(subject.prior, BesideClasses)
 
 
 def learns_anew(judge: Run, quick: bool) -> bool:
@@ -267,7 +283,18 @@ def prior_match(
             "mmd": metrics.squared_mmd(of_test, reference, kernel),
         }
         numbers |= {name + suffix: value for name, value in found.items()}
-    std = test.std(0) / prior.std
+    if isinstance(prior, Planar):
+        many = prior.sample(len(train), generator)
+        for suffix, styles in {"": train, "_true": true[0]}.items():
+            distance = metrics.sliced_wasserstein(styles, many, generator)
+            numbers[f"wasserstein_train{suffix}"] = distance
+        if prior.parts_are_classes:
+            own = prior.sample(len(test), generator, labels)
+            for suffix, styles in {"": test, "_true": own}.items():
+                right = prior.nearest_part(styles) == labels
+                numbers[f"part_accuracy{suffix}"] = right.double().mean().item()
+    # Of other priors not all dimensions are alike.
+    std = test.std(0) / (prior.std if isinstance(prior, Marginals) else reference.std(0))
     return numbers | {"std_least": std.min().item(), "std_most": std.max().item()}
 
 
@@ -339,6 +366,28 @@ class Reals:
         return found
 
 
+def parzen_windows(generated: Split, test: Split, dataset: Dataset) -> Numbers:
+    """The log-likelihood of test images by windows on generated ones, and its standard error.
+
+    Their width is the best for the last training images of each class, which a run has seen unless
+    `--hold-out` kept them from it.
+    """
+    held_out = dataset.hold_out(min(PARZEN_HELD_OUT, len(dataset.train) // 2)).held_out
+    assert held_out is not None
+    samples, chosen_by = pixels(generated), pixels(held_out)
+
+    def likelihood(width: float) -> float:
+        return metrics.parzen_log_likelihood(chosen_by, samples, width).mean().item()
+
+    width = max(np.geomspace(*PARZEN_WIDTHS).tolist(), key=likelihood)
+    found = metrics.parzen_log_likelihood(pixels(test), samples, width)
+    return {
+        "parzen": found.mean().item(),
+        "parzen_error": found.std().item() / len(found) ** 0.5,
+        "parzen_width": width,
+    }
+
+
 def learnt_from(
     split: Split, *, test: Split, judge: Run, seed: int, tell: Callable[[], None]
 ) -> float:
@@ -396,6 +445,12 @@ def share_read(read: Callable[[Tensor], Tensor], split: Split) -> float:
         answers = read(images).argmax(1)
         right += int((answers == labels.to(answers.device)).sum())
     return right / len(split)
+
+
+def share_in_cluster(read: Callable[[Tensor], Tensor], split: Split) -> float:
+    """Share of images in a cluster of their class, by `losses.cluster_accuracy`; likewise."""
+    logits = torch.cat([read(images).cpu() for images, *_ in split.batches()])
+    return losses.cluster_accuracy(logits, split.labels.cpu()).item()
 
 
 def encode(read: Callable[[Tensor, Tensor], Tensor], split: Split) -> Tensor:

@@ -2,10 +2,13 @@
 
 from mnist.methods.aae import AAE
 from mnist.methods.base import Classifies, Decodes, Encodes, Method, Step
+from mnist.methods.categorical_aae import CategoricalAAE
 from mnist.methods.classifier import Classifier
 from mnist.methods.sae import SAE
 
 __all__ = ["CLASSIFIER", "METHODS", "Classifies", "Decodes", "Encodes", "Method", "Step"]
 
 CLASSIFIER = Classifier.name  # what tools train for an opinion of images
-METHODS: dict[str, type[Method]] = {each.name: each for each in (SAE, AAE, Classifier)}
+METHODS: dict[str, type[Method]] = {
+    each.name: each for each in (SAE, AAE, CategoricalAAE, Classifier)
+}

@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from mnist.data.augment import distorted
 from mnist.data.spec import DataSpec
-from mnist.data.types import Batch, Dataset
+from mnist.data.types import Batch, Dataset, Split, in_turns
+from mnist.errors import UserError
 from mnist.methods.autoencoder import Autoencoder
 from mnist.methods.base import Step, cosine
 from mnist.networks import losses
 from mnist.networks.contrast import WriterContrast
-from mnist.networks.discriminator import Discriminator
+from mnist.networks.discriminator import Discriminator, GuidedDiscriminator
+from mnist.networks.layers import statistics_kept
+from mnist.networks.planar import Planar
 from mnist.networks.player import Player
-from mnist.options import Count, Positive, Share, Sizes, Weight
+from mnist.networks.prior import PLANAR, prior_of
+from mnist.networks.random import child_seed
+from mnist.options import Count, Positive, Share, Sizes, Weight, Whole
 
-UNCONDITIONAL_WEIGHT = 0.25  # the adversarial one, where networks are not given the class
+# The adversarial one, where networks are not given the class; and where classes have their parts.
+UNCONDITIONAL_WEIGHT, GUIDED_WEIGHT = 0.25, 2.0
+LABELLED = 125  # more images in a step, where classes have their parts
 
 
 class AAE(Autoencoder):
@@ -28,21 +37,29 @@ class AAE(Autoencoder):
     section 2.3 and 4 in one: the decoder is conditional on the class, and the discriminator sees
     that the style is distributed alike for every class, so that it holds handwriting alone.
 
-    With a Gaussian posterior (section 2.1) the discriminator sees styles drawn from it. The
+    With a Gaussian posterior (section 2) the discriminator sees styles drawn from it. The
     reconstruction alone would narrow it to a point, and a class whose images have fewer degrees of
     freedom than the style could then not fill it: hence the rate, see `rate_weight`.
 
+    Other priors take the Gaussian's place by drawing from them (sections 2.2 and 2.3); of those in
+    the plane each class gets its part where `guide_labels` are known.
+
     Args (besides those of `Autoencoder`):
-        posterior: of an image's style, a Gaussian or a point.
-        rate_weight: with a Gaussian, weight β of its KL divergence from the prior, in nats per
-            image as the reconstruction: it stays wide where reconstruction can do without.
+        prior: what styles are to be distributed like. All but the first two are of two dimensions:
+            petals, a strip rolled up, a circle, a triangle.
+        guide_labels: K, of so many training images the class is known, and their styles are to lie
+            in its part of such a prior, with --no-labels.
+        posterior: of an image's style: a Gaussian, any distribution, or a point.
+        rate_weight: with a Gaussian posterior and prior, weight β of the KL divergence of the one
+            from the other, in nats per image as the reconstruction: it stays wide where
+            reconstruction can do without.
         writers: make the style that of the writer: images by one person, of different classes, are
             to be found by each other's styles. By default, where it is known who wrote the images,
-            of a conditional autoencoder.
+            of a conditional autoencoder with a Gaussian prior.
         writers_weight: weight of that, the loss of `WriterContrast`, with --writers.
         adversarial_weight: weight of the adversarial loss against nats per pixel of
             reconstruction; divided by the feature size, since each further dimension adds to the
-            pressure. With --no-labels 0.25 by default.
+            pressure. By default 0.25 with --no-labels, 2 with --guide-labels.
         ramp: share of the training over which the weights above rise from zero. Pressed from the
             first step on, the code gives in before there is anything to keep: dimensions are given
             up for good (so the warm-up of Sønderby et al. 2016, arXiv 1602.02282).
@@ -64,14 +81,19 @@ class AAE(Autoencoder):
         "writers": False,
     }
     only_with: ClassVar = {
-        "rate_weight": ("posterior", "gaussian"),
-        "writers_weight": ("writers", True),
+        "guide_labels": {"labels": False},
+        "rate_weight": {"posterior": "gaussian", "prior": "gaussian"},
+        "writers": {"prior": "gaussian"},
+        "writers_weight": {"writers": True},
     }
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         labels, known = options.get("labels", True), dataset.train.writers is not None
-        found: dict[str, Any] = {"writers": known and labels}
+        gaussian = options.get("prior", "gaussian") == "gaussian"
+        found: dict[str, Any] = {"writers": known and labels and gaussian}
+        if options.get("guide_labels"):
+            return found | {"adversarial_weight": GUIDED_WEIGHT}
         # A large weight drives the class out of the style, where without labels it has to be.
         return found if labels else found | {"adversarial_weight": UNCONDITIONAL_WEIGHT}
 
@@ -79,7 +101,11 @@ class AAE(Autoencoder):
         self,
         spec: DataSpec,
         *,
-        posterior: Literal["gaussian", "deterministic"] = "gaussian",
+        prior: Literal[
+            "gaussian", "uniform", "mixture", "swiss-roll", "ring", "triangle"
+        ] = "gaussian",
+        guide_labels: Whole = 0,
+        posterior: Literal["gaussian", "universal", "deterministic"] = "gaussian",
         rate_weight: Weight = 0.5,
         writers: bool | None = None,
         writers_weight: Weight = 0.015,
@@ -91,7 +117,16 @@ class AAE(Autoencoder):
         discriminator_hidden: Sizes = (512, 256),
         **common: Any,
     ):
-        super().__init__(spec, posterior == "gaussian", **common)
+        super().__init__(spec, posterior, **common)
+        size, std = self.prior.feature_size, self.prior.std
+        self.gaussian = prior == "gaussian"
+        self.guided = guide_labels > 0
+        self.prior = prior_of(prior, size, std, spec.classes, self.guided)
+        if self.guided:
+            if prior not in PLANAR:
+                raise UserError(f"--guide-labels needs a --prior of parts: {', '.join(PLANAR)}")
+            self.label_count, self.needs_labels = guide_labels, True
+        self.few: Split | None = None  # the labelled images, where there are parts
         self.rate_weight = rate_weight
         self.needs_writers = bool(writers)
         self.writers_weight = writers_weight
@@ -100,15 +135,22 @@ class AAE(Autoencoder):
         self.discriminator_steps = discriminator_steps
         self.discriminator_decay = discriminator_decay
         with self.seeded("discriminator"):
-            self.discriminator = Discriminator(
-                self.prior.feature_size, self.classes, discriminator_hidden
+            self.discriminator = (
+                GuidedDiscriminator(size, spec.classes, discriminator_hidden)
+                if self.guided
+                else Discriminator(size, self.classes, discriminator_hidden)
             )
         self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr)
         if writers:
-            self.contrast = WriterContrast(self.prior.feature_size, self.prior.std)
+            self.contrast = WriterContrast(size, std)
+
+    def prepare(self, train: Split) -> None:
+        self.few = train.labelled if self.guided else None
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels
+        if self.few is not None:
+            images, labels = self.with_labelled(batch, self.few, step)
         lr_scale = cosine(step.progress)
         discriminator_lr_scale = lr_scale**self.discriminator_decay
         with self.autocast():
@@ -116,7 +158,8 @@ class AAE(Autoencoder):
 
             # The discriminator learns to tell the prior's styles from those of images ...
             for _ in range(self.discriminator_steps):
-                prior, drawn = self.sample_prior(len(images)), self.draw(encoded).detach()
+                with statistics_kept(self.encoder):
+                    prior, drawn = self.prior_for(labels), self.draw(encoded).detach()
                 prior_logits, style_logits = self.discriminator.compare(prior, drawn, labels)
                 discriminator_loss = losses.discriminator_loss(prior_logits, style_logits)
                 self.players["discriminator"].update(discriminator_loss, discriminator_lr_scale)
@@ -130,7 +173,7 @@ class AAE(Autoencoder):
         weight = self.adversarial_weight / self.prior.feature_size * ramp
         loss = reconstruction + weight * adversarial_loss
         besides = {}
-        if isinstance(encoded, Normal):
+        if isinstance(encoded, Normal) and self.gaussian:
             besides["rate"] = losses.rate(encoded, self.prior.std)
             loss = loss + self.rate_weight * ramp / self.spec.pixels * besides["rate"]
         if self.needs_writers:
@@ -149,10 +192,31 @@ class AAE(Autoencoder):
             "feature_detection": (style_logits < 0).float().mean(),
         }
 
+    def with_labelled(self, batch: Batch, few: Split, step: Step) -> tuple[Tensor, Tensor]:
+        """Images and labels of a batch and of some of few more, whose label is known.
+
+        These are distorted, so that their class is learnt and not they themselves.
+        """
+        seed = child_seed(self.seed, "labelled images")
+        more = in_turns(few, LABELLED, seed, step.number)
+        images = torch.cat([batch.images, distorted(more.images, 1.0, self.rng)])
+        return images, torch.cat([batch.labels, more.labels])
+
+    def prior_for(self, labels: Tensor) -> Tensor:
+        """As many styles from the prior as there are labels [B]: of their parts, where guided."""
+        if not self.guided:
+            return self.sample_prior(len(labels))
+        assert isinstance(self.prior, Planar)
+        # A style of the part of each label, and of any where there is none.
+        parts = torch.randint(self.prior.parts, labels.shape, generator=self.rng).to(labels.device)
+        parts = torch.where(labels >= 0, labels, parts)
+        return self.prior.sample(len(labels), self.rng, parts.cpu()).to(self.device)
+
     def summary(self) -> str:
-        return super().summary() + (
-            ", and the style is to be the writer's" if self.needs_writers else ""
-        )
+        found = super().summary()
+        if isinstance(self.prior, Planar) and self.guided:
+            found += f" but {self.label_count:,}: each class has its {self.prior.part_word}"
+        return found + (", and the style is to be the writer's" if self.needs_writers else "")
 
     def validate(self, batch: Batch, style: Tensor | None) -> dict[str, Tensor]:
         passing = self.discriminator(style, batch.labels) > 0

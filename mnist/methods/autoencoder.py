@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import Distribution
 
 from mnist.data.spec import DataSpec
 from mnist.methods.base import Method
 from mnist.networks.decoder import Decoder
-from mnist.networks.encoder import Encoder
+from mnist.networks.encoder import Encoder, Posterior, style_at
 from mnist.networks.player import Player
-from mnist.networks.prior import Gaussian
+from mnist.networks.prior import Gaussian, Prior
 from mnist.options import Count, Positive, Sizes
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
@@ -32,12 +32,12 @@ class Autoencoder(Method):
 
     headline = "mse"
     earlier: ClassVar = {"activation": "relu"}
-    prior: Gaussian
+    prior: Prior
 
     def __init__(
         self,
         spec: DataSpec,
-        posterior: bool = False,  # of the encoder: a method's own affair, and no option of it
+        posterior: Posterior = "deterministic",  # a method's own affair, and no option of this
         *,
         feature_size: Count = 4,
         labels: bool = True,
@@ -58,21 +58,21 @@ class Autoencoder(Method):
             self.decoder = Decoder(*sizes, hidden[::-1], between)
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
 
-    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Normal:
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Distribution:
         return self.encoder(images, labels)
 
     def decode(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.decoder(style, labels)
 
-    def draw(self, encoded: Tensor | Normal) -> Tensor:
+    def draw(self, encoded: Tensor | Distribution) -> Tensor:
         """Styles [B, N] as the decoder is to learn them: drawn, where there is a posterior.
 
-        By μ + σ ε, through which gradients pass (Kingma & Welling 2013, section 2.4).
+        By noise, through which gradients pass (Kingma & Welling 2013, section 2.4).
         """
         if isinstance(encoded, Tensor):
             return encoded
-        noise = torch.randn(encoded.mean.shape, generator=self.rng).to(self.device)
-        return encoded.mean + encoded.stddev * noise
+        noise = torch.randn(encoded.batch_shape, generator=self.rng).to(self.device)
+        return style_at(encoded, noise)
 
     def sample_prior(self, count: int) -> Tensor:
         """Styles [count, N] from the prior, on the device."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mnist.data.spec import DataSpec
-from mnist.data.types import Batch, Dataset
+from mnist.data.types import Batch, Dataset, Split
 from mnist.networks.player import Player
 from mnist.networks.prior import Prior
 from mnist.networks.random import child_seed, seeded
@@ -97,14 +97,18 @@ class Method(nn.Module, ABC):
     larger_is_better: ClassVar[bool] = False  # of the headline
     epochs: ClassVar[tuple[int, int]] = (30, 60)  # by default: on a large data set, on a small one
     starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
+    script: ClassVar[str | None] = None  # of the training script, where that has another name
     # What an option was in all runs made before there was one, where that is not its default.
     earlier: ClassVar[Mapping[str, Any]] = {}
-    # Options that say something only where another one has some value: which, and the value.
-    only_with: ClassVar[Mapping[str, tuple[str, Any]]] = {}
+    # Options that say something only where others have some value, or True: any but None and zero.
+    only_with: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     config: dict[str, Any]
     prior: Prior | None = None  # of the styles
     conditional: bool = False  # whether the networks are given the class
+    label_count: int | None = None  # training images whose class it may know; None: all of them
+    finds_classes: bool = False  # whether its classes are clusters, found without labels
+    needs_labels: bool = False  # whether some training images have to have a class
     needs_writers: bool = False  # whether it learns from who wrote the images
 
     if TYPE_CHECKING:
@@ -140,6 +144,12 @@ class Method(nn.Module, ABC):
         # Averaged weights of networks, `AveragedModel` each, by the attribute's name; `step`
         # updates them.
         self.averages = nn.ModuleDict()
+
+    def prepare(self, train: Split) -> None:
+        """Look at the training images, on the device, before a training begins or goes on.
+
+        What is kept of them belongs to no checkpoint: it has to come out the same every time.
+        """
 
     @abstractmethod
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:

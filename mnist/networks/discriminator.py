@@ -1,4 +1,4 @@
-"""Style to "does it come from the prior?", asked for each class separately."""
+"""Style to "does it come from the prior?": asked for each class, or of parts of the prior."""
 
 from collections.abc import Sequence
 
@@ -53,3 +53,35 @@ def of_class(logits: Tensor, classes: int, labels: Tensor | None) -> Tensor:
     labels = labels.unsqueeze(1)
     chosen = logits.gather(1, labels.clamp(min=0))
     return torch.where(labels >= 0, chosen, logits.mean(1, keepdim=True))
+
+
+class GuidedDiscriminator(nn.Module):
+    """A discriminator of a prior that falls into parts, one for each class.
+
+    It compares styles of class c with part c of the prior, and those of unknown class with the
+    whole: section 2.3 of Makhzani et al. 2015, who give it the class, or "unknown", as an input
+    where we have an output for each.
+
+    Args:
+        feature_size: N, dimensions of the style.
+        classes: K.
+        hidden: sizes of the hidden layers.
+    """
+
+    def __init__(self, feature_size: int, classes: int, hidden: Sequence[int]):
+        super().__init__()
+        self.layers = mlp([feature_size, *hidden, classes + 1], activation=nn.LeakyReLU)
+
+    def forward(self, style: Tensor, labels: Tensor) -> Tensor:
+        """Logits, positive where a style looks as if drawn from its class's part.
+
+        style [B, N], labels int64 [B], −1 where it is not known -> [B, 1].
+        """
+        logits = self.layers(style).to(style.dtype)
+        asked = torch.where(labels >= 0, labels, logits.shape[1] - 1)
+        return logits.gather(1, asked.unsqueeze(1))
+
+    def compare(self, prior: Tensor, style: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of styles from the labels' parts of the prior, and of images' with these labels:
+        prior [B, N], style [B, N], labels int64 [B] -> twice [B, 1]."""
+        return self(prior, labels), self(style, labels)

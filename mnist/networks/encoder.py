@@ -1,11 +1,12 @@
 """Image and class to style, or to what is left open of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
 
 from mnist.networks.layers import class_code, mlp
@@ -14,6 +15,10 @@ from mnist.networks.layers import class_code, mlp
 # 1 the slope of √(1 - σ²).
 LEAST, MOST = 0.01, 0.995
 NARROW = -2.0  # before the sigmoid, at the start: σ = 0.13, at which the decoder can learn
+DRAWS = 16  # by which the moments of a posterior are estimated that has no density
+
+
+Posterior = Literal["deterministic", "gaussian", "universal"]
 
 
 class Encoder(nn.Module):
@@ -23,10 +28,13 @@ class Encoder(nn.Module):
     neither collapse to a point nor run away, whatever the discriminator does: only the style's
     *shape* is left to it (docs/LOG.md: without, the style collapsed).
 
-    With a posterior it says of each dimension how far the image leaves it open: the style is
-    z = √(1 - σ²) · μ + σ ε, the Gaussian posterior of Makhzani et al. 2015, section 2.1, with μ
-    standardised so that again each dimension of z has the prior's mean and scale: its own mean
-    weighted by w = √(1 - σ²), its variance by w², for E w² (μ² - 1) = 0 makes E w² μ² + σ² = 1.
+    With a Gaussian posterior (Makhzani et al. 2015, section 2) it says of each dimension how far
+    the image leaves it open: the style is z = √(1 - σ²) · μ + σ ε, with μ standardised so that
+    again each dimension of z has the prior's mean and scale: its own mean weighted by
+    w = √(1 - σ²), its variance by w², for E w² (μ² - 1) = 0 makes E w² μ² + σ² = 1.
+
+    With a universal one (the section's third) it is given noise besides the image, so that what is
+    left open may have any shape.
 
     Args:
         image_shape: (C, H, W).
@@ -35,7 +43,7 @@ class Encoder(nn.Module):
         std: standard deviation that each style dimension has over the training images.
         hidden: sizes of the hidden layers.
         activation: between the layers.
-        posterior: whether there is one.
+        posterior: what the style of an image is: a point, a Gaussian, or any distribution.
     """
 
     def __init__(
@@ -46,7 +54,7 @@ class Encoder(nn.Module):
         std: float,
         hidden: Sequence[int],
         activation: type[nn.Module] = nn.ReLU,
-        posterior: bool = False,
+        posterior: Posterior = "deterministic",
     ):
         super().__init__()
         self.classes = classes
@@ -54,19 +62,28 @@ class Encoder(nn.Module):
         sizes = [math.prod(image_shape) + classes, *hidden, feature_size]
         self.layers = mlp(sizes, activation)
         self.standardise = Standardise(feature_size)
-        # A head of its own, so that an encoder without one can be gone on from.
-        self.width = nn.Linear(sizes[-2], feature_size) if posterior else None
+        # Layers of their own, so that an encoder without them can be gone on from.
+        self.noise = nn.Linear(feature_size, sizes[1]) if posterior == "universal" else None
+        self.width = nn.Linear(sizes[-2], feature_size) if posterior == "gaussian" else None
         if self.width:
             nn.init.constant_(self.width.bias, NARROW)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Normal:
-        """The style of each image, [B, N], or its posterior, of means and deviations [B, N].
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Distribution:
+        """The style of each image, [B, N], or its posterior, a distribution of such styles.
 
         images [B, C, H, W] in [0, 1], labels as `class_code` takes them.
         """
         inputs = images.flatten(1)
         if self.classes:
             inputs = torch.cat([inputs, class_code(labels, self.classes)], 1)
+        if noisy := self.noise:
+            seen = self.layers[0](inputs)  # once, for all draws
+
+            def draw(noise: Tensor) -> Tensor:
+                style = self.layers[1:](seen + noisy(noise.to(seen.device))).to(images.dtype)
+                return self.std * self.standardise(style)
+
+            return UniversalPosterior(draw, (len(images), noisy.in_features))
         hidden = self.layers[:-1](inputs)
         style = self.layers[-1](hidden).to(images.dtype)
         if not self.width:
@@ -75,6 +92,49 @@ class Encoder(nn.Module):
         weight = (1 - sigma.square()).sqrt()
         mean = weight * self.standardise(style, weight)
         return Normal(self.std * mean, self.std * sigma, validate_args=False)
+
+
+class UniversalPosterior(Distribution):
+    """What networks make of images and noise: it can be drawn from, but has no density.
+
+    Makhzani et al. 2015, section 2: q(z|x) = ∫ q(z|x, η) p(η) dη with η ~ N(0, I).
+
+    Args:
+        at: the draws that noise gives, [B, N] -> [B, N].
+        shape: (B, N).
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, at: Callable[[Tensor], Tensor], shape: Sequence[int]):
+        super().__init__(torch.Size(shape), validate_args=False)
+        self.at = at
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Draws [*sample_shape, B, N], through which gradients pass."""
+        noise = torch.randn(*sample_shape, *self.batch_shape)
+        draws = [self.at(each) for each in noise.reshape(-1, *self.batch_shape)]
+        return torch.stack(draws).reshape(noise.shape)
+
+    def some(self) -> Tensor:
+        """A few draws [DRAWS, B, N], by noise that is the same every time and for all images."""
+        noise = torch.randn(DRAWS, self.batch_shape[1], generator=torch.Generator().manual_seed(0))
+        return torch.stack([self.at(each.expand(self.batch_shape)) for each in noise])
+
+    @property
+    def mean(self) -> Tensor:
+        return self.some().mean(0)
+
+    @property
+    def stddev(self) -> Tensor:
+        return self.some().std(0)
+
+
+def style_at(posterior: Distribution, noise: Tensor) -> Tensor:
+    """The draw of a posterior that standard normal noise gives, [B, N] -> [B, N]."""
+    if isinstance(posterior, UniversalPosterior):
+        return posterior.at(noise)
+    return posterior.mean + posterior.stddev * noise
 
 
 class Standardise(nn.BatchNorm1d):
@@ -114,6 +174,8 @@ class Standardise(nn.BatchNorm1d):
 
     def remember(self, mean: Tensor, variance: Tensor) -> None:
         """Take a batch's moments [N] into the running averages."""
+        if self.momentum == 0:  # see `statistics_kept`
+            return
         self.num_batches_tracked += 1
         share = (5 / (self.num_batches_tracked + 4)).clamp(min=1 / self.BATCHES)
         self.running_mean.lerp_(mean, share)

@@ -1,6 +1,7 @@
 """What every network is made of: a class as numbers, and a perceptron."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
@@ -34,3 +35,17 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Seque
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """A context in which batch normalisations do not learn what they use at test time."""
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm1d)]
+    momenta = [each.momentum for each in norms]
+    for each in norms:
+        each.momentum = 0.0
+    try:
+        yield
+    finally:
+        for each, momentum in zip(norms, momenta, strict=True):
+            each.momentum = momentum

@@ -1,5 +1,7 @@
 """What the players descend: pure functions of logits, each with its equation and source."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
@@ -43,6 +45,34 @@ def rate(posterior: Normal, std: float) -> Tensor:
     return kl_divergence(posterior, prior).sum(1).mean()
 
 
+def entropies(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """How unsure a classifier is: the mean entropy of its answers, and that of their mean.
+
+    H(p(y|x)) small: each image is surely of one class; H(E p(y|x)) large: not all of the same one
+    (Springenberg 2015, arXiv 1511.06390, eq. 4 and 5). [B, K] -> two scalars, in nats.
+    """
+    logs = logits.log_softmax(1)
+    mean = logs.logsumexp(0) - math.log(len(logs))
+    return -(logs.exp() * logs).sum(1).mean(), -(mean.exp() * mean).sum()
+
+
+def disagreement(logits: Tensor, others: Tensor) -> Tensor:
+    """How unlikely two images are of one class, by their own distributions: -E log Σ p(y) p'(y).
+
+    Van Gansbeke et al. 2020 (arXiv 2005.12320, eq. 2): least where both are surely of the same.
+    Twice [B, K] -> a scalar, in nats.
+    """
+    return -(logits.log_softmax(1) + others.log_softmax(1)).logsumexp(1).mean()
+
+
+def closeness(heads: Tensor, apart: float) -> Tensor:
+    """How much closer than `apart` heads [K, N] are to each other, summed over pairs: a scalar.
+
+    Makhzani et al. 2015 (arXiv 1511.05644, section 7): a linear penalty below a threshold.
+    """
+    return F.relu(apart - F.pdist(heads)).sum()
+
+
 def mse(logits: Tensor, images: Tensor) -> Tensor:
     """Mean squared error of the pixels, for reporting: E (σ(l) - x)², [B, C, H, W] -> a scalar."""
     return F.mse_loss(logits.sigmoid(), images)
@@ -51,3 +81,14 @@ def mse(logits: Tensor, images: Tensor) -> Tensor:
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of images whose label has the largest logit: [B, K], int64 [B] -> a scalar."""
     return (logits.detach().argmax(1) == labels).float().mean()
+
+
+def cluster_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of images that are in a cluster of their class: [B, C], int64 [B] -> a scalar.
+
+    Each cluster takes the class of the image that is surest to be in it: Makhzani et al. 2015
+    (arXiv 1511.05644, section 6).
+    """
+    log_probs = logits.double().log_softmax(1)  # in fp32 the surest are all alike
+    of_cluster = labels[log_probs.argmax(0)]
+    return (of_cluster[log_probs.argmax(1)] == labels).float().mean()

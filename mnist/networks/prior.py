@@ -9,17 +9,23 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from mnist.errors import UserError
+from mnist.networks.planar import Mixture, Planar, Ring, SwissRoll, Triangle
+
 
 class Prior(Protocol):
     """What every prior has.
 
     Attributes:
         feature_size: N, dimensions of the style.
-        std: standard deviation of each of them, or a number that stands for it.
     """
 
     feature_size: int
-    std: float
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of each of them, or a number that stands for it."""
+        ...
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Styles float32 [count, N]."""
@@ -27,7 +33,7 @@ class Prior(Protocol):
 
 @runtime_checkable
 class Density(Prior, Protocol):
-    """A prior whose density is known."""
+    """A prior whose density is known, and nowhere zero."""
 
     def log_prob(self, style: Tensor) -> Tensor:
         """Log-density of each style, in nats: [..., N] -> [...]."""
@@ -45,6 +51,27 @@ class Marginals(Prior, Protocol):
 
     def icdf(self, probability: Tensor) -> Tensor:
         """Quantiles of a dimension, of any shape."""
+
+
+@runtime_checkable
+class InParts(Prior, Protocol):
+    """A prior that falls into equally likely parts: petals, clusters, clouds about heads.
+
+    Attributes:
+        parts: how many.
+        part_word: what one is called.
+        parts_are_classes: whether part c is meant for images of class c.
+    """
+
+    parts: int
+    part_word: str
+    parts_are_classes: bool
+
+    def sample(
+        self, count: int, generator: torch.Generator | None = None, parts: Tensor | None = None
+    ) -> Tensor:
+        """As above; of these parts, int64 [count], if they are given."""
+        ...
 
 
 class Gaussian:
@@ -76,6 +103,142 @@ class Gaussian:
     def icdf(self, probability: Tensor) -> Tensor:
         """The value that a dimension is below with this probability: the inverse of `cdf`."""
         return self.std * torch.special.ndtri(probability)
+
+
+class Uniform:
+    """Independent numbers of mean zero, uniform: over a square where there are two."""
+
+    def __init__(self, feature_size: int, std: float = 1.0):
+        self.feature_size = feature_size
+        self.std = std
+        self.limit = std * math.sqrt(3)
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """float32 [count, N], on the generator's device."""
+        device = generator.device if generator is not None else None
+        return self.icdf(torch.rand(count, self.feature_size, generator=generator, device=device))
+
+    def cdf(self, style: Tensor) -> Tensor:
+        """P(number ≤ x), of each number by itself: [B, N] -> [B, N] in [0, 1]."""
+        return ((style / self.limit + 1) / 2).clamp(0, 1)
+
+    def pdf(self, number: Tensor) -> Tensor:
+        """Density of a dimension, of any shape."""
+        return (number.abs() <= self.limit) / (2 * self.limit)
+
+    def icdf(self, probability: Tensor) -> Tensor:
+        """The value that a dimension is below with this probability: the inverse of `cdf`."""
+        return self.limit * (2 * probability - 1)
+
+
+class AboutHeads:
+    """A normal cloud about each of the heads of as many classes, which are equally likely.
+
+    Args:
+        heads: a column for each class, [N, K]; they may be learnt.
+        spread: standard deviation of each cloud.
+        parts_are_classes: whether they are known classes and not clusters.
+    """
+
+    part_word = "head"
+
+    def __init__(self, heads: Tensor, spread: float, parts_are_classes: bool):
+        self.heads = heads
+        self.feature_size, self.parts = heads.shape
+        self.spread = spread
+        self.parts_are_classes = parts_are_classes
+
+    @property
+    def std(self) -> float:
+        """Of a dimension, over all clouds together."""
+        heads = self.heads.detach()
+        return (heads.var(1, correction=0).mean() + self.spread**2).sqrt().item()
+
+    def sample(
+        self, count: int, generator: torch.Generator | None = None, parts: Tensor | None = None
+    ) -> Tensor:
+        """float32 [count, N], on the generator's device."""
+        which = parts if parts is not None else drawn_parts(self.parts, count, generator)
+        noise = normal(count, self.feature_size, generator)
+        return self.heads.detach().to(noise.device).T[which] + self.spread * noise
+
+
+class BesideClasses:
+    """A normal style, and beside it the one-hot code of one of K classes."""
+
+    part_word = "cluster"
+    parts_are_classes = False
+
+    def __init__(self, style_size: int, classes: int, std: float):
+        self.style_size, self.parts = style_size, classes
+        self.feature_size = style_size + classes
+        self.std = std
+
+    def sample(
+        self, count: int, generator: torch.Generator | None = None, parts: Tensor | None = None
+    ) -> Tensor:
+        """float32 [count, N + K], on the generator's device."""
+        which = parts if parts is not None else drawn_parts(self.parts, count, generator)
+        style = normal(count, self.style_size, generator)
+        code = torch.nn.functional.one_hot(which, self.parts)
+        return torch.cat([self.std * style, code.to(style.dtype)], 1)
+
+
+def drawn_parts(parts: int, count: int, generator: torch.Generator | None) -> Tensor:
+    """Numbers of parts that are equally likely, int64 [count], on the generator's device."""
+    device = generator.device if generator is not None else None
+    return torch.randint(parts, (count,), generator=generator, device=device)
+
+
+def normal(count: int, size: int, generator: torch.Generator | None) -> Tensor:
+    """Standard normal numbers [count, size], on the generator's device."""
+    device = generator.device if generator is not None else None
+    return torch.randn(count, size, generator=generator, device=device)
+
+
+def same_in_all_parts(prior: InParts, count: int, seed: int) -> Tensor:
+    """Styles [parts, count, N] that are drawn alike in each part: for a sheet with a row of each.
+
+    By the same noise, so that in clusters they are of the same `count` styles.
+    """
+    return torch.stack(
+        [
+            prior.sample(count, torch.Generator().manual_seed(seed), torch.full((count,), part))
+            for part in range(prior.parts)
+        ]
+    )
+
+
+PLANAR: dict[str, type[Planar]] = {
+    "mixture": Mixture,
+    "swiss-roll": SwissRoll,
+    "ring": Ring,
+    "triangle": Triangle,
+}
+
+
+def prior_of(
+    name: str, feature_size: int, std: float, parts: int, parts_are_classes: bool = False
+) -> Prior:
+    """The prior of this name.
+
+    Args:
+        name: "gaussian", "uniform" or a key of `PLANAR`.
+        feature_size: N.
+        std: standard deviation of each dimension.
+        parts: that one in the plane falls into.
+        parts_are_classes: whether these are meant for the classes.
+
+    Raises:
+        UserError: it has another number of dimensions.
+    """
+    if name == "gaussian":
+        return Gaussian(feature_size, std)
+    if name == "uniform":
+        return Uniform(feature_size, std)
+    if feature_size != PLANAR[name].feature_size:
+        raise UserError(f"--prior {name} has two dimensions: give --feature-size 2")
+    return PLANAR[name](parts, std, parts_are_classes)
 
 
 def ks_distance(style: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:

@@ -60,6 +60,7 @@ def train(
         UserError: the batch size does not fit the data.
     """
     steps = steps_per_epoch(dataset, batch_size)
+    method.prepare(dataset.train)
     try:
         with Signals() as signals:
             for epoch in range(progress.epoch, epochs):

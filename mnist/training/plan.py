@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from mnist.data import (
     more_data_than,
 )
 from mnist.errors import UserError
-from mnist.methods import METHODS, Method
+from mnist.methods import METHODS, Classifies, Method
+from mnist.networks.random import child_seed
 from mnist.options import configuration, flag_of, options_of
 from mnist.training.checkpoint import Checkpoint, Progress
 from mnist.training.environment import (
@@ -159,7 +161,7 @@ def resumed(
         )
     where = f"epoch {progress.epoch + 1}, batch {progress.step + 1}"
     note = f"continuing {run_dir.path} from {where}"
-    return Plan(method, hold_out(dataset, training), config, progress, note)
+    return Plan(method, as_seen(dataset, training, method), config, progress, note)
 
 
 def fresh(
@@ -207,7 +209,7 @@ def fresh(
     if parent:
         parent.load_weights(method, strict=False)
     config = describe(method, dataset, settings)
-    dataset = hold_out(dataset, config["training"])
+    dataset = as_seen(dataset, config["training"], method)
     # Or complain before anything is written.
     steps_per_epoch(dataset, config["training"]["batch_size"])
     return Plan(method, dataset, config, Progress(), note, parent)
@@ -215,11 +217,17 @@ def fresh(
 
 def refuse_unused(kind: type[Method], given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Raise a UserError where an option was given that says nothing without another."""
-    for name, (other, value) in kind.only_with.items():
-        if name in given and config[other] != value:
-            flag, with_flag = flag_of(name), flag_of(other)
-            needed = with_flag if value is True else f"{with_flag} {value}"
-            raise UserError(f"{flag} says something only with {needed}: give both, or neither")
+    for name, others in kind.only_with.items():
+        if not given.get(name):  # what is turned off says nothing, and does no harm either
+            continue
+        for other, value in others.items():
+            on_or_off = isinstance(value, bool)
+            if (bool(config[other]) if on_or_off else config[other]) != value:
+                needed = flag_of(f"no_{other}" if value is False else other)
+                needed += "" if on_or_off else f" {value}"
+                raise UserError(
+                    f"{flag_of(name)} says something only with {needed}: give both, or neither"
+                )
 
 
 def inherited(parent: str, kind: type[Method]) -> list[str]:
@@ -243,6 +251,26 @@ def hold_out(dataset: Dataset, training: dict[str, Any]) -> Dataset:
         return dataset.hold_out(training["hold_out"])
     # Up to version 0.5.0 the rule was in no configuration.
     return dataset.hold_out_every_twelfth() if training.get("patience") else dataset
+
+
+def as_seen(dataset: Dataset, training: dict[str, Any], method: Method) -> Dataset:
+    """A data set as a method is to see it: without images held out, and labels it may not know.
+
+    Raises:
+        UserError: it may know too few of them, or more than there are.
+    """
+    dataset = hold_out(dataset, training)
+    if method.needs_labels and not len(dataset.train.labelled):
+        raise UserError(f"{dataset.name} has no labelled training images to learn classes from")
+    if method.label_count is None:
+        return dataset
+    if training.get("patience") and isinstance(method, Classifies):
+        raise UserError(
+            "--patience goes by the labels of images held out, which this training is not to know: "
+            "leave it out"
+        )
+    seed = child_seed(method.seed, "labelled")
+    return replace(dataset, train=dataset.train.with_few_labels(method.label_count, seed))
 
 
 def has_ended(
@@ -306,10 +334,13 @@ def find_parent(
     if there:
         name = there.config["method"]
         if name not in starts_from:
-            raise UserError(
-                f"{run_dir.path} was trained by {script_of(name)}: "
-                f"name another --ckpt-dir for {script_of(method_name)}"
+            theirs, ours = script_of(name), script_of(method_name)
+            whose = (
+                f"was trained by {theirs}"
+                if theirs != ours
+                else f"holds another kind of run ({name})"
             )
+            raise UserError(f"{run_dir.path} {whose}: name another --ckpt-dir for {ours}")
         return there
     # Moved out of the way by a start that did not live to its first checkpoint.
     moved = (RunDirectory(run_dir.path / name).newest() for name in starts_from)
@@ -319,7 +350,7 @@ def find_parent(
 def script_of(method: str) -> str:
     """What a method is called in a message: by its script, if it is one of this package's own."""
     ours = METHODS[method].__module__ == f"{METHODS_PACKAGE}.{method}"
-    return f"mnist-{method}.py" if ours else f"the method {method}"
+    return f"mnist-{METHODS[method].script or method}.py" if ours else f"the method {method}"
 
 
 def find_dataset(name: str | None, data_dir: str | None, report: Report) -> Dataset:

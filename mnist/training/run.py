@@ -126,8 +126,8 @@ class Run:
 
     @property
     def can_classify(self) -> bool:
-        """Images to classes."""
-        return isinstance(self.method, Classifies)
+        """Images to classes; clusters are none, for nobody has said which is which."""
+        return isinstance(self.method, Classifies) and not self.method.finds_classes
 
     @property
     def knows_outliers(self) -> bool:

@@ -9,8 +9,8 @@ from mnist.figures import sheets
 from mnist.figures.images import grid
 from mnist.figures.sheets import Section
 from mnist.methods import Classifies, Decodes, Encodes, Method
-from mnist.networks.prior import Prior
-from mnist.networks.random import generator
+from mnist.networks.prior import InParts, Prior, same_in_all_parts
+from mnist.networks.random import child_seed, generator
 from mnist.training.validation import mean_style
 
 COLUMNS = 20  # images in a row
@@ -55,6 +55,13 @@ def reconstructions(method: Method, test: Split) -> Section:
 def generated(method: Method, prior: Prior) -> Section:
     """Images in styles of its prior: of a conditional method each class, a row each."""
     spec = method.spec
+    if isinstance(prior, InParts) and not method.conditional:
+        seed = child_seed(method.seed, "pictures")
+        of_parts = same_in_all_parts(prior, COLUMNS, seed).to(method.device)
+        rows = [method.decode(styles).sigmoid() for styles in of_parts]
+        title = f"{COLUMNS} styles drawn from the prior, a {prior.part_word} a row"
+        numbers = [str(part) for part in range(prior.parts)]
+        return Section(title, grid(rows), spec.class_names if prior.parts_are_classes else numbers)
     styles = prior.sample(COLUMNS, generator(method.seed, "pictures")).to(method.device)
     if not method.conditional:
         written = method.decode(styles).sigmoid()

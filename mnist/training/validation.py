@@ -41,7 +41,7 @@ def validate(method: Method, split: Split) -> dict[str, float]:
     """
     totals: dict[str, float] = {}
     counts: dict[str, int] = {}
-    styles = []
+    styles, found = [], []
     for which, batch in enumerate(split.batches()):
         numbers: dict[str, tuple[Tensor, int]] = {}
         style = None
@@ -56,14 +56,20 @@ def validate(method: Method, split: Split) -> dict[str, float]:
             labelled = batch.labels >= 0
             if isinstance(method, Classifies) and labelled.any():
                 logits, labels = method.classify(batch.images)[labelled], batch.labels[labelled]
-                numbers["loss"] = F.cross_entropy(logits, labels), len(labels)
-                numbers["accuracy"] = losses.accuracy(logits, labels), len(labels)
+                if method.finds_classes:
+                    found.append((logits, labels))
+                else:
+                    numbers["loss"] = F.cross_entropy(logits, labels), len(labels)
+                    numbers["accuracy"] = losses.accuracy(logits, labels), len(labels)
             others = method.validate(batch, style)
         numbers |= {name: (number, len(batch.labels)) for name, number in others.items()}
         for name, (number, count) in numbers.items():
             totals[name] = totals.get(name, 0.0) + number.item() * count
             counts[name] = counts.get(name, 0) + count
     means = {name: total / counts[name] for name, total in totals.items()}
+    if found:  # a cluster's class can be decided only over all images
+        logits, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        means["accuracy"] = losses.cluster_accuracy(logits.cpu(), labels.cpu()).item()
     if styles and isinstance(method.prior, Marginals):
         means["ks"] = ks_distance(torch.cat(styles).cpu(), method.prior.cdf).max().item()
     return means
@@ -80,6 +86,9 @@ def calibrate(method: Method, split: Split) -> dict[str, float]:
         return {}
     batch = split.batch(slice(None, None, max(1, len(split) // FITTED)))
     with method.autocast():
-        style = mean_style(method.encode(batch.images, batch.labels))
-        logits = method.decode(style, batch.labels)
+        labels = batch.labels
+        if method.label_count is not None and isinstance(method, Classifies):
+            labels = method.classify(batch.images).softmax(1)  # it may not know the true ones
+        style = mean_style(method.encode(batch.images, labels))
+        logits = method.decode(style, labels)
     return {"sharpness": fit_sharpness(logits, batch.images).item()}
