@@ -22,7 +22,13 @@ from mnist.figures.display import Probe
 from mnist.figures.images import to_arrays
 from mnist.latent import maps
 from mnist.networks.planar import Planar
-from mnist.networks.prior import InParts, Marginals, ks_distance, same_in_all_parts
+from mnist.networks.prior import (
+    InParts,
+    Marginals,
+    ks_distance,
+    names_of_parts,
+    same_in_all_parts,
+)
 from mnist.options import flag_of
 from mnist.training.run import Run, balanced_sample
 
@@ -270,7 +276,7 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
         steps, word, parts = (STEPS if alone else SMALL_STEPS), run.prior.part_word, run.prior.parts
         styles = run.prior.grid(1, parts * steps)[0].unflatten(0, (parts, steps))
         across = [f"{(step + 0.5) / steps:.2f}" for step in range(steps)], f"along the {word}"
-        down = names_of_parts(run), word
+        down = names_of_parts(run.prior, run.spec.class_names), word
         what = f"Each {word} of the prior at equal steps of probability, decoded: means, not "
         what += "sharpened."
     elif isinstance(run.prior, InParts):
@@ -281,7 +287,7 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
             )
         styles = same_in_all_parts(run.prior, STEPS, flags.seed)
         across = [str(draw + 1) for draw in range(STEPS)], "draw from the prior"
-        down = names_of_parts(run), run.prior.part_word
+        down = names_of_parts(run.prior, run.spec.class_names), run.prior.part_word
         what = f"Styles drawn from each {run.prior.part_word} of the prior, decoded: means, not "
         what += "sharpened."
     elif isinstance(run.prior, Marginals) and size == 2:
@@ -306,13 +312,6 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
     grids = [decode_grid(run, styles, label) for label in labels]
     names = ["" if label is None else run.spec.class_names[label] for label in labels]
     return plotting.image_grids(grids, names, across, down, name_of(run, flags.directory), what)
-
-
-def names_of_parts(run: Run) -> Sequence[str]:
-    """What the parts of its prior are called: by their classes, or their numbers."""
-    assert isinstance(run.prior, InParts)
-    numbers = [str(part) for part in range(run.prior.parts)]
-    return run.spec.class_names if run.prior.parts_are_classes else numbers
 
 
 def decode_grid(run: Run, styles: Tensor, label: int | None) -> np.ndarray:

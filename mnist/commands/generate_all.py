@@ -359,12 +359,11 @@ def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
     """A picture with a row for each style, and its numbers beside it; all of them inside a PNG."""
     lines = len(rows.styles) // rows.across
     grid = generated.images.reshape(lines, -1, *generated.images.shape[1:]) / 255
+    one_each = rows.styles.tolist() if rows.across == 1 else []
     captions = [
         ",".join(f"{number:.2f}" for number in style[:SHOWN]) + (",…" if len(style) > SHOWN else "")
-        for style in rows.styles.tolist()
+        for style in one_each
     ]
-    if rows.across > 1:
-        captions = []  # each of a row is another style
     png = sheets.sheet([*rows.above, Section(rows.title, grid, captions)])
     whole = "; ".join(",".join(f"{x:.6g}" for x in style) for style in rows.styles.tolist())
     return sheets.converted(png, suffix, {"styles": whole, "run": run.name})

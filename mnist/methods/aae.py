@@ -208,9 +208,9 @@ class AAE(Autoencoder):
             return self.sample_prior(len(labels))
         assert isinstance(self.prior, Planar)
         # A style of the part of each label, and of any where there is none.
-        parts = torch.randint(self.prior.parts, labels.shape, generator=self.rng).to(labels.device)
-        parts = torch.where(labels >= 0, labels, parts)
-        return self.prior.sample(len(labels), self.rng, parts.cpu()).to(self.device)
+        any_part = torch.randint(self.prior.parts, labels.shape, generator=self.rng)
+        parts = torch.where(labels.cpu() >= 0, labels.cpu(), any_part)
+        return self.prior.sample(len(labels), self.rng, parts).to(self.device)
 
     def summary(self) -> str:
         found = super().summary()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,7 +35,7 @@ class Planar(ABC):
     """
 
     feature_size = 2
-    part_word: ClassVar[str]
+    part_word: str
 
     def __init__(self, parts: int, std: float = 1.0, parts_are_classes: bool = False):
         self.parts = parts

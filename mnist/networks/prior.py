@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -194,6 +194,11 @@ def normal(count: int, size: int, generator: torch.Generator | None) -> Tensor:
     """Standard normal numbers [count, size], on the generator's device."""
     device = generator.device if generator is not None else None
     return torch.randn(count, size, generator=generator, device=device)
+
+
+def names_of_parts(prior: InParts, class_names: Sequence[str]) -> Sequence[str]:
+    """What the parts are called in a picture: by their classes, or their numbers."""
+    return class_names if prior.parts_are_classes else [str(part) for part in range(prior.parts)]
 
 
 def same_in_all_parts(prior: InParts, count: int, seed: int) -> Tensor:

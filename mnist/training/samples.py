@@ -9,7 +9,7 @@ from mnist.figures import sheets
 from mnist.figures.images import grid
 from mnist.figures.sheets import Section
 from mnist.methods import Classifies, Decodes, Encodes, Method
-from mnist.networks.prior import InParts, Prior, same_in_all_parts
+from mnist.networks.prior import InParts, Prior, names_of_parts, same_in_all_parts
 from mnist.networks.random import child_seed, generator
 from mnist.training.validation import mean_style
 
@@ -60,8 +60,7 @@ def generated(method: Method, prior: Prior) -> Section:
         of_parts = same_in_all_parts(prior, COLUMNS, seed).to(method.device)
         rows = [method.decode(styles).sigmoid() for styles in of_parts]
         title = f"{COLUMNS} styles drawn from the prior, a {prior.part_word} a row"
-        numbers = [str(part) for part in range(prior.parts)]
-        return Section(title, grid(rows), spec.class_names if prior.parts_are_classes else numbers)
+        return Section(title, grid(rows), names_of_parts(prior, spec.class_names))
     styles = prior.sample(COLUMNS, generator(method.seed, "pictures")).to(method.device)
     if not method.conditional:
         written = method.decode(styles).sigmoid()
