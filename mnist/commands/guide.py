@@ -33,7 +33,6 @@ from mnist.figures.images import to_arrays
 from mnist.latent import maps
 from mnist.latent.guidance import ROUND, Descent, descend
 from mnist.latent.space import CERTAIN, Space
-from mnist.networks.planar import Planar
 from mnist.networks.prior import Density
 from mnist.options import flag_of
 from mnist.training.run import Run, Styles, balanced_sample
@@ -189,10 +188,8 @@ def open_space(run: Run, flags: GuideFlags) -> Space:
     Raises:
         UserError: what is to move is not there, or what is to stay is not known.
     """
-    if not isinstance(run.prior, Density) or isinstance(run.prior, Planar):
-        raise UserError(
-            f"{run.name}: guidance needs a prior of known density, nowhere zero or thin"
-        )
+    if not isinstance(run.prior, Density):
+        raise UserError(f"{run.name} has no prior whose density guidance could descend")
     if not run.conditional:
         for flag in ("free", "from_digit"):
             if flag in flags.given:

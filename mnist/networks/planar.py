@@ -50,6 +50,13 @@ class Planar(ABC):
         `along` runs through all parts in turn.
         """
 
+    @abstractmethod
+    def density(self, style: Tensor) -> Tensor:
+        """Of each style, [..., 2] -> [...]: zero, or next to it, between the parts.
+
+        So guidance cannot descend it, and it is no `log_prob`.
+        """
+
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of either dimension of what `lay` gives, float64 [2] both."""
         middles = (torch.arange(FINE, dtype=torch.float64) + 0.5) / FINE
@@ -111,15 +118,14 @@ class Mixture(Planar):
         cos, sin = angle.cos(), angle.sin()
         return torch.stack([outwards * cos - aside * sin, outwards * sin + aside * cos], -1)
 
-    def log_prob(self, style: Tensor) -> Tensor:
-        """Log-density of each style: [..., 2] -> [...], in nats."""
+    def density(self, style: Tensor) -> Tensor:
         x, y = self.raw(style).unsqueeze(-2).unbind(-1)  # [..., 1] both
         angle = 2 * math.pi * torch.arange(self.parts, device=x.device) / self.parts
         outwards = (x * angle.cos() + y * angle.sin() - self.reach) / self.length
         aside = (y * angle.cos() - x * angle.sin()) / self.width
         each = -(outwards.square() + aside.square()) / 2
         constant = math.log(2 * math.pi * self.length * self.width * self.parts)
-        return (each.logsumexp(-1) - constant + self.log_scale).to(style.dtype)
+        return (each.logsumexp(-1) - constant + self.log_scale).exp().to(style.dtype)
 
 
 class Ring(Planar):
@@ -133,12 +139,12 @@ class Ring(Planar):
         radius = 1 + self.width * ndtri(across)
         return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
 
-    def log_prob(self, style: Tensor) -> Tensor:
-        """Log-density of each style: [..., 2] -> [...], in nats."""
+    def density(self, style: Tensor) -> Tensor:
         radius = self.raw(style).norm(dim=-1)
         off = (radius - 1) / self.width
         constant = math.log((2 * math.pi) ** 1.5 * self.width)
-        return (-off.square() / 2 - radius.log() - constant + self.log_scale).to(style.dtype)
+        log_density = -off.square() / 2 - radius.log() - constant + self.log_scale
+        return log_density.exp().to(style.dtype)
 
 
 class SwissRoll(Planar):
@@ -160,7 +166,6 @@ class SwissRoll(Planar):
         return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
 
     def density(self, style: Tensor) -> Tensor:
-        """Of each style: [..., 2] -> [...]; 0 beside the strip."""
         x, y = self.raw(style).unbind(-1)
         radius, phase = torch.hypot(x, y), torch.atan2(y, x) / (2 * math.pi)
         turn = phase + (radius - phase).round()  # of the winding that is nearest
@@ -180,7 +185,6 @@ class Triangle(Planar):
         return torch.stack([x, height.expand_as(x) * math.sqrt(0.75)], -1)
 
     def density(self, style: Tensor) -> Tensor:
-        """Of each style: [..., 2] -> [...]; 0 outside."""
         x, y = self.raw(style).unbind(-1)
         height = y / math.sqrt(0.75)
         there = (height >= 0) & (x.abs() <= (1 - height) / 2)
