@@ -289,7 +289,7 @@ def test_a_run_is_evaluated(here, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     found = read(tmp_path / "mnist3.ckpt" / "evaluation.json")
     # Its style is a point, its prior has no parts, and the others are not asked for.
-    absent = {"leakage_mlp_mean", "part_accuracy", "inception"}
+    absent = {"leakage_mlp_mean", "wasserstein_train", "part_accuracy", "inception"}
     absent |= {"parzen", "parzen_error", "parzen_width"}
     for title, rows in (*TABLE.items(), ("", SAMPLES)):
         for row in rows:

@@ -51,7 +51,12 @@ TABLE = {
         Row("ks_train_worst", "the same, of training images", ".4f", "ks_train_worst_true"),
         Row("ks_digit_worst", "the same, of the worst digit", ".4f", "ks_digit_worst_true"),
         Row("wasserstein", "sliced Wasserstein-2 distance", ".4f", "wasserstein_true"),
-        Row("wasserstein_train", "the same, of training images", ".4f", "wasserstein_train_true"),
+        Row(
+            "wasserstein_train",
+            "… over training images",
+            ".4f",
+            "wasserstein_train_true",
+        ),
         Row("mmd", "squared MMD × 1000", "milli", "mmd_true"),
         Row("part_accuracy", "in their class's part of the prior", ".2%", "part_accuracy_true"),
     ],
