@@ -1,5 +1,6 @@
 """Class and style told apart: with few labels, with none, and as heads."""
 
+import csv
 import math
 from dataclasses import replace
 
@@ -61,15 +62,15 @@ def test_labels_that_are_not_known_are_not_read(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "flags",
+    ("flags", "part_word"),
     [
-        ("--labelled", 20),
-        ("--labelled", "all"),
-        ("--clusters", 4),
-        ("--labelled", 20, "--heads", "--feature-size", 2),
+        (("--labelled", 20), None),
+        (("--labelled", "all"), None),
+        (("--clusters", 4), "cluster"),
+        (("--labelled", 20, "--heads", "--feature-size", 2), "head"),
     ],
 )
-def test_each_trains_goes_on_and_is_used(run_here, tmp_path, flags):
+def test_each_trains_goes_on_and_is_used(run_here, tmp_path, flags, part_word):
     there = "--ckpt-dir", "a.ckpt"
     done = run_here("mnist-aae.py", *FLAGS, *flags, *there)
     assert done.returncode == 0, done.stderr
@@ -79,14 +80,23 @@ def test_each_trains_goes_on_and_is_used(run_here, tmp_path, flags):
     for command in (
         ("generate-all.py", "--output", "all.png", "--seed", 0),
         ("generate-all.py", "--output", "all.npz", "--count", 3),
+        ("generate-all.py", "--output", "all", "--count", 3),
         ("encoder-vis.py", "--output", "scatter.png"),
         ("encoder-vis.py", "--manifold", "--output", "map.png"),
     ):
         done = run_here(*command, *there)
         assert done.returncode == 0, (command, done.stderr)
         assert (tmp_path / command[command.index("--output") + 1]).exists()
-    with np.load(tmp_path / "all.npz") as there:
-        assert len(there["images"]) == 3 * (4 if "--clusters" in flags else 10)
+    shown = [*range(4 if "--clusters" in flags else 10)] * 3
+    with np.load(tmp_path / "all.npz") as arrays, open(tmp_path / "all" / "index.csv") as file:
+        table = list(csv.DictReader(file))
+        assert len(arrays["images"]) == len(table) == len(shown)
+        if part_word:
+            assert list(arrays["parts"]) == [int(row[part_word]) for row in table] == shown
+        else:
+            assert "parts" not in arrays
+            assert list(arrays["labels"]) == [int(row["digit"]) for row in table] == shown
+    assert [row["file"] for row in table[:2]] == ["000000-0.png", "000000-1.png"]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ class Rows(NamedTuple):
     styles: Tensor  # [K, N]
     title: str
     above: tuple[Section, ...] = ()
-    across: int = 1  # styles that share a row
+    part_word: str = ""  # where they are of each of a prior's parts in turn, what one is called
+    parts: int = 1  # how many of these share a row
 
 
 def generate_all(flags: GenerateAllFlags) -> None:
@@ -95,9 +96,9 @@ def write_all(flags: GenerateAllFlags, output: Path | None, probe: Probe | None)
         show_content(flags, draw(run, rows, generated, kind_of(output)), output, probe)
         return
     if kind_of(output) == ".npz":
-        write(output, npz(generated))
+        write(output, npz(generated, rows))
     else:
-        write_directory(output, generated, run.spec, len(generated.images) // len(rows.styles))
+        write_directory(output, generated, run.spec, rows)
     print(f"{len(generated.images):,} images written to {output}")
 
 
@@ -211,7 +212,7 @@ def choose(run: Run, flags: GenerateAllFlags) -> Rows:
     prior = run.prior
     if isinstance(prior, InParts) and not run.conditional:
         styles = same_in_all_parts(prior, flags.count, flags.seed).transpose(0, 1).flatten(0, 1)
-        return Rows(styles, f"every {prior.part_word} {drawn}", across=prior.parts)
+        return Rows(styles, f"every {prior.part_word} {drawn}", (), prior.part_word, prior.parts)
     generator = torch.Generator().manual_seed(flags.seed)
     return Rows(prior.sample(flags.count, generator), f"{written} {drawn}")
 
@@ -357,9 +358,9 @@ def with_reconstructions(images: Tensor, rebuilt: Tensor) -> np.ndarray:
 
 def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
     """A picture with a row for each style, and its numbers beside it; all of them inside a PNG."""
-    lines = len(rows.styles) // rows.across
+    lines = len(rows.styles) // rows.parts
     grid = generated.images.reshape(lines, -1, *generated.images.shape[1:]) / 255
-    one_each = rows.styles.tolist() if rows.across == 1 else []
+    one_each = rows.styles.tolist() if rows.parts == 1 else []
     captions = [
         ",".join(f"{number:.2f}" for number in style[:SHOWN]) + (",…" if len(style) > SHOWN else "")
         for style in one_each
@@ -369,36 +370,43 @@ def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
     return sheets.converted(png, suffix, {"styles": whole, "run": run.name})
 
 
-def npz(generated: Generated) -> bytes:
+def npz(generated: Generated, rows: Rows) -> bytes:
     """The arrays as a NumPy archive, not compressed: that would take longer than all the rest."""
     buffer = io.BytesIO()
-    np.savez(buffer, **generated._asdict())
+    arrays = generated._asdict()
+    if rows.part_word:
+        arrays["parts"] = np.arange(len(generated.images)) % rows.parts
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
-def write_directory(path: Path, generated: Generated, spec: DataSpec, each: int) -> None:
+def write_directory(path: Path, generated: Generated, spec: DataSpec, rows: Rows) -> None:
     """A PNG for each image, 255 being ink as in MNIST, and index.csv, which says what each shows.
 
-    Of each style there are `each` images.
+    Names begin with the number of the picture's row.
 
     Raises:
         UserError: the disk refuses; half of it is never found by its name.
     """
     beside = path.with_name(f".{path.name}.partial")
-    size = generated.styles.shape[1]
+    styles = [f"style_{i}" for i in range(generated.styles.shape[1])]
+    each = len(generated.images) // len(rows.styles) * rows.parts  # images in a row
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         with open(beside / "index.csv", "w", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(["file", spec.class_word, *(f"style_{i}" for i in range(size))])
+            part_word = [rows.part_word] if rows.part_word else []
+            table.writerow(["file", spec.class_word, *part_word, *styles])
             everything = zip(*generated, strict=True)
             for number, (image, label, style) in enumerate(
                 tqdm(everything, total=len(generated.images), unit=" images", disable=None)
             ):
-                name = f"{number // each:06d}" + (f"-{label}.png" if label >= 0 else ".png")
+                part = [number % rows.parts] if rows.part_word else []
+                (shown,) = part or [label]
+                name = f"{number // each:06d}" + (f"-{shown}.png" if shown >= 0 else ".png")
                 Image.fromarray(image).save(beside / name)
-                table.writerow([name, label, *style.tolist()])
+                table.writerow([name, label, *part, *style.tolist()])
         beside.rename(path)
         files.flush(path.parent)
     except OSError as error:
