@@ -13,6 +13,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args
 
@@ -25,6 +26,7 @@ Positive = Annotated[float, "Positive"]
 Share = Annotated[float, "Share"]
 Weight = Annotated[float, "Weight"]
 Sizes = Annotated[Sequence[int], "Sizes"]
+Shares = Annotated[Sequence[float], "Shares"]
 
 Signature = list[tuple[str, str, Any]]  # name, annotation, default
 
@@ -88,9 +90,9 @@ def number_between(low: float, high: float) -> Kind:
     return number(what, lambda value: low <= value < high)
 
 
-def is_sizes(value: Any) -> bool:
-    """Whether it is a list of whole numbers above zero."""
-    return isinstance(value, list | tuple) and all(map(KINDS["Count"].valid, value))
+def is_list_of(kind: str, value: Any) -> bool:
+    """Whether it is a list of values of this kind."""
+    return isinstance(value, list | tuple) and all(map(KINDS[kind].valid, value))
 
 
 KINDS: dict[str, Kind] = {
@@ -108,8 +110,14 @@ KINDS: dict[str, Kind] = {
     "Weight": number_between(0, 1000),
     "Sizes": Kind(
         lambda text: [int(part) for part in text.split(",")],
-        is_sizes,
+        partial(is_list_of, "Count"),
         "a list of whole numbers above zero, such as 512,256",
+        "LIST",
+    ),
+    "Shares": Kind(
+        lambda text: [float(part) for part in text.split(",")],
+        partial(is_list_of, "Positive"),
+        "a list of numbers above zero, such as 0.4,0.6",
         "LIST",
     ),
     "int": Kind(int, lambda value: type(value) is int, "a whole number", "N"),

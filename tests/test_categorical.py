@@ -21,6 +21,7 @@ from mnist.training.plan import as_seen
 from mnist.training.run_directory import RunDirectory
 
 FLAGS = ("--dataset", "mnist-5k", "--hidden", "16", "--epochs", 2)
+PARTS = ("--no-labels", "--feature-size", 2, "--prior", "mixture", "--guide-labels", 50)
 
 
 def trained_on(dataset, directory):
@@ -116,6 +117,12 @@ def test_each_trains_goes_on_and_is_used(run_here, tmp_path, flags, part_word):
             "only with --prior gaussian",
         ),
         (("--guide-labels", 50, "--prior", "ring", "--feature-size", 2), "only with --no-labels"),
+        (("--class-shares", "1,2"), "--class-shares says something only with --guide-labels"),
+        (
+            (*PARTS, "--class-shares", "1,2"),
+            "--class-shares: 2 for 10 classes",
+        ),
+        ((*PARTS, "--class-shares", "1,0"), "'1,0' is not a list of numbers above zero"),
         (("--labelled", 20, "--patience", 2), "--patience goes by the labels of images held out"),
         (("--labelled", 20, "--prior", "ring"), "--prior says nothing with --labelled"),
         (("--heads",), "--heads says something only with --labelled or --clusters"),

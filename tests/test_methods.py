@@ -1,5 +1,7 @@
 """Every training method keeps the promises that loop, run directory and tools rely on."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import SMALL, small
@@ -147,6 +149,18 @@ def test_calibrated_images_are_as_black_and_white_as_those_trained_on(name):
     real, plain, sharp = (grey_level(each).item() for each in shown)
     assert sharp == pytest.approx(real, rel=0.02)  # of a half of them, to half a percent of k
     assert plain > 1.2 * real
+
+
+def test_a_part_is_as_large_as_its_class_is_common(tiny):
+    labels = torch.tensor([3] * 30 + [5] * 20 + [-1] * 7 + [*range(10)] * 5)
+    dataset = replace(tiny, train=replace(tiny.train, labels=labels))
+    found = METHODS["aae"].defaults_for(dataset, GUIDED)
+    assert found["class_shares"] == [0.05, 0.05, 0.05, 0.35, 0.05, 0.25, 0.05, 0.05, 0.05, 0.05]
+    method = METHODS["aae"](MNIST, **SMALL | GUIDED | found)
+    drawn = method.prior_for(torch.full((20_000,), -1))
+    there = method.prior.nearest_part(drawn).bincount(minlength=10) / 20_000
+    torch.testing.assert_close(there, torch.tensor(found["class_shares"]), atol=0.02, rtol=0)
+    assert METHODS["aae"].defaults_for(dataset, {}).keys().isdisjoint({"class_shares"})
 
 
 @pytest.mark.slow

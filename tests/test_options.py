@@ -77,6 +77,7 @@ def test_a_config_is_all_options_and_rebuilds_each(method_name):
         "precision": "bf16",
         "prior": "mixture",
         "guide_labels": 20,
+        "class_shares": [0.5, *[1.0] * 9],
         "posterior": "deterministic",
         "rate_weight": 0.125,
         "writers": True,

@@ -125,9 +125,39 @@ def test_each_class_has_a_part(name, rng):
     assert len(prior.nearest_part(prior.sample(1000, rng)).bincount()) == 4
 
 
+@pytest.mark.parametrize("name", PLANAR)
+def test_parts_may_be_of_different_sizes(name, rng):
+    shares = [0.6, 0.1, 0.3]
+    prior = prior_of(name, 2, 1.5, 3, shares=shares)
+    everywhere = prior.sample(30_000, rng)
+    torch.testing.assert_close(everywhere.mean(0), torch.zeros(2), atol=0.03, rtol=0)
+    torch.testing.assert_close(everywhere.std(0), torch.full((2,), 1.5), atol=0.03, rtol=0)
+    found = prior.nearest_part(everywhere).bincount(minlength=3) / 30_000
+    torch.testing.assert_close(found, torch.tensor(shares), atol=0.02, rtol=0)
+    parts = torch.arange(-1, 3).repeat(5000)
+    styles = prior.sample(20_000, rng, parts)
+    for part in range(3):
+        found = prior.nearest_part(styles[parts == part]) == part
+        assert found.double().mean() > (0.9 if name == "triangle" else 0.97)
+    anywhere = styles[parts == -1]
+    for dimension in range(2):
+        one, other = (each[:, dimension].numpy() for each in (anywhere, everywhere))
+        assert ks_2samp(one, other, method="asymp").pvalue > 1e-4
+    side = torch.linspace(-9, 9, 1801, dtype=torch.float64)
+    points = torch.cartesian_prod(side, side)
+    total = density(prior, points).sum() * (side[1] - side[0]) ** 2
+    assert total.item() == pytest.approx(1, abs=3e-3)
+    # What the density says of a half of the plane is what samples of it say.
+    inside = (points[:, 0] > 0.5).double()
+    expected = (density(prior, points) * inside).sum() / density(prior, points).sum()
+    assert (everywhere[:, 0] > 0.5).double().mean().item() == pytest.approx(
+        expected.item(), abs=0.01
+    )
+
+
 def test_a_grid_runs_along_all_parts():
     prior = Mixture(3)
-    grid = prior.grid(5, 12)
+    grid = prior.grid(5, 4)
     assert grid.shape == (5, 12, 2)
     assert prior.nearest_part(grid[2]).tolist() == [0] * 4 + [1] * 4 + [2] * 4
 

@@ -274,7 +274,7 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
         raise UserError("--style and --dims are not for two dimensions, of which there is a map")
     if isinstance(run.prior, Planar):
         steps, word, parts = (STEPS if alone else SMALL_STEPS), run.prior.part_word, run.prior.parts
-        styles = run.prior.grid(1, parts * steps)[0].unflatten(0, (parts, steps))
+        styles = run.prior.grid(1, steps)[0].unflatten(0, (parts, steps))
         across = [f"{(step + 0.5) / steps:.2f}" for step in range(steps)], f"along the {word}"
         down = names_of_parts(run.prior, run.spec.class_names), word
         what = f"Each {word} of the prior at equal steps of probability, decoded: means, not "

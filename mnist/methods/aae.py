@@ -23,7 +23,7 @@ from mnist.networks.planar import Planar
 from mnist.networks.player import Player
 from mnist.networks.prior import PLANAR, prior_of
 from mnist.networks.random import child_seed
-from mnist.options import Count, Positive, Share, Sizes, Weight, Whole
+from mnist.options import Count, Positive, Share, Shares, Sizes, Weight, Whole
 
 # The adversarial one, where networks are not given the class; and where classes have their parts.
 UNCONDITIONAL_WEIGHT, GUIDED_WEIGHT = 0.25, 2.0
@@ -49,6 +49,9 @@ class AAE(Autoencoder):
             petals, a strip rolled up, a circle, a triangle.
         guide_labels: K, of so many training images the class is known, and their styles are to lie
             in its part of such a prior, with --no-labels.
+        class_shares: how common each class is, with --guide-labels: its part is as large, for all
+            styles together cannot be distributed like the prior otherwise. By default as among the
+            training images.
         posterior: of an image's style: a Gaussian, any distribution, or a point.
         rate_weight: with a Gaussian posterior and prior, weight β of the KL divergence of the one
             from the other, in nats per image as the reconstruction: it stays wide where
@@ -81,6 +84,7 @@ class AAE(Autoencoder):
         "writers": False,
     }
     only_with: ClassVar = {
+        "class_shares": {"guide_labels": True},
         "guide_labels": {"labels": False},
         "rate_weight": {"posterior": "gaussian", "prior": "gaussian"},
         "writers": {"prior": "gaussian"},
@@ -93,7 +97,8 @@ class AAE(Autoencoder):
         gaussian = options.get("prior", "gaussian") == "gaussian"
         found: dict[str, Any] = {"writers": known and labels and gaussian}
         if options.get("guide_labels"):
-            return found | {"adversarial_weight": GUIDED_WEIGHT}
+            shares = class_shares(dataset.train.labels, dataset.spec.classes)
+            return found | {"adversarial_weight": GUIDED_WEIGHT, "class_shares": shares}
         # A large weight drives the class out of the style, where without labels it has to be.
         return found if labels else found | {"adversarial_weight": UNCONDITIONAL_WEIGHT}
 
@@ -105,6 +110,7 @@ class AAE(Autoencoder):
             "gaussian", "uniform", "mixture", "swiss-roll", "ring", "triangle"
         ] = "gaussian",
         guide_labels: Whole = 0,
+        class_shares: Shares | None = None,
         posterior: Literal["gaussian", "universal", "deterministic"] = "gaussian",
         rate_weight: Weight = 0.5,
         writers: bool | None = None,
@@ -121,7 +127,9 @@ class AAE(Autoencoder):
         size, std = self.prior.feature_size, self.prior.std
         self.gaussian = prior == "gaussian"
         self.guided = guide_labels > 0
-        self.prior = prior_of(prior, size, std, spec.classes, self.guided)
+        if class_shares and len(class_shares) != spec.classes:
+            raise UserError(f"--class-shares: {len(class_shares)} for {spec.classes} classes")
+        self.prior = prior_of(prior, size, std, spec.classes, self.guided, class_shares)
         if self.guided:
             if prior not in PLANAR:
                 raise UserError(f"--guide-labels needs a --prior of parts: {', '.join(PLANAR)}")
@@ -203,14 +211,12 @@ class AAE(Autoencoder):
         return images, torch.cat([batch.labels, more.labels])
 
     def prior_for(self, labels: Tensor) -> Tensor:
-        """As many styles from the prior as there are labels [B]: of their parts, where guided."""
+        """As many styles from the prior as there are labels [B]: of their parts, where guided, and
+        of any where there is no label."""
         if not self.guided:
             return self.sample_prior(len(labels))
         assert isinstance(self.prior, Planar)
-        # A style of the part of each label, and of any where there is none.
-        any_part = torch.randint(self.prior.parts, labels.shape, generator=self.rng)
-        parts = torch.where(labels.cpu() >= 0, labels.cpu(), any_part)
-        return self.prior.sample(len(labels), self.rng, parts).to(self.device)
+        return self.prior.sample(len(labels), self.rng, labels.cpu()).to(self.device)
 
     def summary(self) -> str:
         found = super().summary()
@@ -221,3 +227,9 @@ class AAE(Autoencoder):
     def validate(self, batch: Batch, style: Tensor | None) -> dict[str, Tensor]:
         passing = self.discriminator(style, batch.labels) > 0
         return {"feature_satisfaction": passing.float().mean()}
+
+
+def class_shares(labels: Tensor, classes: int) -> list[float]:
+    """How common each class is: int64 [N], −1 where there is no label -> K numbers above zero."""
+    counts = labels[labels >= 0].bincount(minlength=classes).clamp(min=1)
+    return [round(share, 6) for share in (counts / counts.sum()).tolist()]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -23,12 +24,13 @@ EDGE = 1e-6  # how far from 0 and 1 the coordinates stay, where a normal quantil
 
 
 class Planar(ABC):
-    """A prior over two dimensions that falls into equal parts, one for each class.
+    """A prior over two dimensions that falls into parts, one for each class.
 
     Args:
         parts: K.
         std: standard deviation of either dimension.
         parts_are_classes: whether part c is meant for images of class c.
+        shares: how likely each part is, in any unit; by default all are equally so.
 
     Attributes:
         part_word: what a part is called.
@@ -37,10 +39,19 @@ class Planar(ABC):
     feature_size = 2
     part_word: str
 
-    def __init__(self, parts: int, std: float = 1.0, parts_are_classes: bool = False):
+    def __init__(
+        self,
+        parts: int,
+        std: float = 1.0,
+        parts_are_classes: bool = False,
+        shares: Sequence[float] | None = None,
+    ):
         self.parts = parts
         self.std = std
         self.parts_are_classes = parts_are_classes
+        given = torch.tensor(shares or [1.0] * parts, dtype=torch.float64)
+        self.shares = given / given.sum()
+        self.starts = self.shares.cumsum(0) - self.shares  # of each part, of the coordinate along
         self.centre, self.spread = self.moments()
 
     @abstractmethod
@@ -59,9 +70,15 @@ class Planar(ABC):
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of either dimension of what `lay` gives, float64 [2] both."""
-        middles = (torch.arange(FINE, dtype=torch.float64) + 0.5) / FINE
-        points = self.lay(middles.unsqueeze(1), middles.unsqueeze(0)).flatten(0, 1)
-        return points.mean(0), points.std(0, correction=0)
+        along = self.along_parts(max(1, FINE // self.parts)).unsqueeze(-1)
+        points = self.lay(along, middles(FINE))  # [parts, steps, FINE, 2]
+        each = points.flatten(1, 2)
+        mean = self.shares @ each.mean(1)
+        return mean, (self.shares @ (each - mean).square().mean(1)).sqrt()
+
+    def along_parts(self, steps: int) -> Tensor:
+        """The coordinate along at equal steps of each part: float64 [parts, steps]."""
+        return self.starts.unsqueeze(1) + self.shares.unsqueeze(1) * middles(steps)
 
     def from_uniform(self, numbers: Tensor) -> Tensor:
         """Styles at coordinates in [0, 1]²: [..., 2] -> [..., 2]."""
@@ -72,23 +89,25 @@ class Planar(ABC):
         self, count: int, generator: torch.Generator | None = None, parts: Tensor | None = None
     ) -> Tensor:
         """Styles float32 [count, 2], on the generator's device; of these parts, int64 [count], if
-        they are given."""
+        they are given, and of any for −1."""
         device = generator.device if generator is not None else None
         numbers = torch.rand(count, 2, generator=generator, device=device)
         if parts is not None:
-            numbers[:, 0] = (parts + numbers[:, 0]) / self.parts
+            shares, starts = (each.to(numbers)[parts] for each in (self.shares, self.starts))
+            of_parts = starts + shares * numbers[:, 0]
+            numbers[:, 0] = torch.where(parts >= 0, of_parts, numbers[:, 0])
         return self.from_uniform(numbers)
 
-    def grid(self, rows: int, columns: int) -> Tensor:
-        """Styles [rows, columns, 2] at equal steps of the coordinates: `along` by column, and
-        `across` by row, from below."""
-        along, across = ((torch.arange(side) + 0.5) / side for side in (columns, rows))
-        numbers = torch.meshgrid(along, across.flip(0), indexing="xy")
-        return self.from_uniform(torch.stack(numbers, -1))
+    def grid(self, rows: int, steps: int) -> Tensor:
+        """Styles [rows, parts × steps, 2] at equal steps of the coordinates: `along` each part by
+        column, and `across` by row, from below."""
+        along, across = self.along_parts(steps).flatten(), middles(rows).flip(0)
+        numbers = torch.meshgrid(along, across, indexing="xy")
+        return self.from_uniform(torch.stack(numbers, -1).float())
 
     def nearest_part(self, style: Tensor) -> Tensor:
         """Which part is the nearest to each style, by its nearest point: [B, 2] -> int64 [B]."""
-        points = self.grid(ACROSS, ALONG * self.parts).transpose(0, 1).reshape(-1, 2)
+        points = self.grid(ACROSS, ALONG).transpose(0, 1).reshape(-1, 2)
         nearest = torch.cdist(style, points.to(style)).argmin(1)
         return nearest // (ALONG * ACROSS)
 
@@ -103,6 +122,11 @@ class Planar(ABC):
         return self.spread.log().sum().item() - 2 * math.log(self.std)
 
 
+def middles(count: int) -> Tensor:
+    """Of so many equal stretches of [0, 1]: float64 [count]."""
+    return (torch.arange(count, dtype=torch.float64) + 0.5) / count
+
+
 class Mixture(Planar):
     """Gaussians laid out like petals, longer than wide: Makhzani et al. 2015, section 2.3."""
 
@@ -110,8 +134,9 @@ class Mixture(Planar):
     reach, length, width = 1.4, 0.4, 0.1  # of a petal's middle from the centre; deviations
 
     def lay(self, along: Tensor, across: Tensor) -> Tensor:
-        part = (along * self.parts).floor().clamp(max=self.parts - 1)
-        within = (along * self.parts - part).clamp(EDGE, 1 - EDGE)
+        shares, starts = self.shares.to(along), self.starts.to(along)
+        part = torch.bucketize(along.contiguous(), starts[1:], right=True)
+        within = ((along - starts[part]) / shares[part]).clamp(EDGE, 1 - EDGE)
         outwards = self.reach + self.length * ndtri(within)
         aside = self.width * ndtri(across)
         angle = 2 * math.pi * part / self.parts
@@ -124,7 +149,8 @@ class Mixture(Planar):
         outwards = (x * angle.cos() + y * angle.sin() - self.reach) / self.length
         aside = (y * angle.cos() - x * angle.sin()) / self.width
         each = -(outwards.square() + aside.square()) / 2
-        constant = math.log(2 * math.pi * self.length * self.width * self.parts)
+        each = each + self.shares.to(each).log()
+        constant = math.log(2 * math.pi * self.length * self.width)
         return (each.logsumexp(-1) - constant + self.log_scale).exp().to(style.dtype)
 
 

@@ -55,7 +55,7 @@ class Marginals(Prior, Protocol):
 
 @runtime_checkable
 class InParts(Prior, Protocol):
-    """A prior that falls into equally likely parts: petals, clusters, clouds about heads.
+    """A prior that falls into parts: petals, clusters, clouds about heads.
 
     Attributes:
         parts: how many.
@@ -223,7 +223,12 @@ PLANAR: dict[str, type[Planar]] = {
 
 
 def prior_of(
-    name: str, feature_size: int, std: float, parts: int, parts_are_classes: bool = False
+    name: str,
+    feature_size: int,
+    std: float,
+    parts: int,
+    parts_are_classes: bool = False,
+    shares: Sequence[float] | None = None,
 ) -> Prior:
     """The prior of this name.
 
@@ -233,6 +238,7 @@ def prior_of(
         std: standard deviation of each dimension.
         parts: that one in the plane falls into.
         parts_are_classes: whether these are meant for the classes.
+        shares: how likely each of these is; by default all are equally so.
 
     Raises:
         UserError: it has another number of dimensions.
@@ -243,7 +249,7 @@ def prior_of(
         return Uniform(feature_size, std)
     if feature_size != PLANAR[name].feature_size:
         raise UserError(f"--prior {name} has two dimensions: give --feature-size 2")
-    return PLANAR[name](parts, std, parts_are_classes)
+    return PLANAR[name](parts, std, parts_are_classes, shares)
 
 
 def ks_distance(style: Tensor, cdf: Callable[[Tensor], Tensor]) -> Tensor:
