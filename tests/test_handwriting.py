@@ -1,6 +1,7 @@
 """Styles as handwriting: closed forms, and SciPy and scikit-learn as a second opinion."""
 
 import itertools
+import math
 from functools import partial
 
 import numpy as np
@@ -146,6 +147,9 @@ def test_writers_are_found_by_their_other_classes(rng):
     one_half_only = labels.clone()
     one_half_only[who == 0] = 1
     assert found_among_nearest(own[who], one_half_only, who, 1) == 1
+    # Styles that are all alike say nothing of their writers.
+    assert found_among_nearest(torch.zeros(500, 3), labels, who, 10) == pytest.approx(0.2)
+    assert math.isnan(found_among_nearest(torch.full((500, 3), math.nan), labels, who, 10))
 
 
 def test_the_likelihood_ratio_finds_writers_in_spite_of_what_images_differ_in(rng):

@@ -6,6 +6,7 @@ is decoded in the style of somebody's other digits look like what they really wr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -127,10 +128,11 @@ def found_among_nearest(
     """Share of writers whose mean styles over either half of the classes belong together.
 
     That is: of all writers' mean styles over the upper half, their own is among the `count` that
-    score highest with theirs over the lower half. By chance it is `count` in the number of writers.
-    Those without an image in either half are left out.
+    score highest with theirs over the lower half. By chance it is `count` in the number of writers,
+    and so it is where all score alike: of ties each is as likely to be among them. Those without an
+    image in either half are left out.
 
-    styles [B, N], labels and writers int64 [B].
+    styles [B, N], labels and writers int64 [B]. NaN where a score is none.
     """
     own = ByWriter(styles, labels, writers)
     half = own.counts.shape[1] // 2
@@ -142,8 +144,10 @@ def found_among_nearest(
         for part, number in zip(parts, seen, strict=True)
     )
     scores = score(lower, upper)
-    nearer = (scores > scores.diag().unsqueeze(1)).sum(1)
-    return (nearer < count).double().mean().item()
+    own_score = scores.diag().unsqueeze(1)
+    nearer, alike = (scores > own_score).sum(1), (scores == own_score).sum(1)
+    found = ((count - nearer).double() / alike).clamp(0, 1)
+    return found.where(alike > 0, math.nan).mean().item()
 
 
 class ByWriter:
