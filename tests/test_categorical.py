@@ -62,6 +62,7 @@ def test_labels_that_are_not_known_are_not_read(tiny, tmp_path, monkeypatch):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "part_word"),
     [

@@ -13,6 +13,7 @@ from mnist.methods import METHODS, Step
 from mnist.methods.base import cosine
 from mnist.networks.prior import ks_distance
 from mnist.networks.sharpness import grey_level, sharpen
+from mnist.training.environment import choose_precision
 from mnist.training.log import WORDS
 from mnist.training.samples import draw_samples
 from mnist.training.validation import calibrate, mean_style, validate
@@ -64,8 +65,13 @@ KINDS += [("aae", GUIDED), ("aae", GUIDED | {"prior": "swiss-roll"})]
 KINDS += [("classifier", {"outliers": True}), ("classifier", {"outliers": True, "layers": None})]
 
 
+# Elsewhere it is emulated, and takes up to forty times as long.
+HAS_BF16 = choose_precision("auto", torch.device("cpu")) == "bf16"
+BF16 = pytest.param("bf16", marks=[] if HAS_BF16 else pytest.mark.slow)
+
+
 @pytest.mark.parametrize(("name", "kind"), KINDS)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", BF16])
 def test_steps_return_finite_scalars_and_improve(name, kind, tiny, precision):
     method = small(name, tiny.train, precision=precision, lr=0.01, **kind)
     batch = tiny.train.batch(slice(0, 60))
