@@ -62,14 +62,16 @@ def test_labels_that_are_not_known_are_not_read(tiny, tmp_path, monkeypatch):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.slow
+# One is enough for `make test`; the others are as slow, some twenty seconds each.
 @pytest.mark.parametrize(
     ("flags", "part_word"),
     [
-        (("--labelled", 20), None),
-        (("--labelled", "all"), None),
         (("--clusters", 4), "cluster"),
-        (("--labelled", 20, "--heads", "--feature-size", 2), "head"),
+        pytest.param(("--labelled", 20), None, marks=pytest.mark.slow),
+        pytest.param(("--labelled", "all"), None, marks=pytest.mark.slow),
+        pytest.param(
+            ("--labelled", 20, "--heads", "--feature-size", 2), "head", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_each_trains_goes_on_and_is_used(run_here, tmp_path, flags, part_word):

@@ -65,7 +65,7 @@ KINDS += [("aae", GUIDED), ("aae", GUIDED | {"prior": "swiss-roll"})]
 KINDS += [("classifier", {"outliers": True}), ("classifier", {"outliers": True, "layers": None})]
 
 
-# Elsewhere it is emulated, and takes up to forty times as long.
+# Where a processor has no instructions for it bf16 is emulated, in up to forty times as long.
 HAS_BF16 = choose_precision("auto", torch.device("cpu")) == "bf16"
 BF16 = pytest.param("bf16", marks=[] if HAS_BF16 else pytest.mark.slow)
 

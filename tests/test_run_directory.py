@@ -235,7 +235,7 @@ def test_weights_of_another_network_are_named(saved):
 
 def test_a_network_of_terabytes_is_not_built(saved):
     run_dir, method, _ = saved
-    for hidden in ([10**9, 10**9], [10**30], [3] * 2000):
+    for hidden in ([10**9, 10**9], [10**30], [3] * 10_000):
         rewrite_config(run_dir, model=method.config | {"hidden": hidden})
         with pytest.raises(UserError):
             run_dir.newest().build()
