@@ -277,8 +277,7 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
         styles = run.prior.grid(1, steps)[0].unflatten(0, (parts, steps))
         across = [f"{(step + 0.5) / steps:.2f}" for step in range(steps)], f"along the {word}"
         down = names_of_parts(run.prior, run.spec.class_names), word
-        what = f"Each {word} of the prior at equal steps of probability, decoded: means, not "
-        what += "sharpened."
+        what = f"Each {word} of the prior at equal steps of probability"
     elif isinstance(run.prior, InParts):
         if flags.style is not None or flags.dims is not None:
             raise UserError(
@@ -288,15 +287,14 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
         styles = same_in_all_parts(run.prior, STEPS, flags.seed)
         across = [str(draw + 1) for draw in range(STEPS)], "draw from the prior"
         down = names_of_parts(run.prior, run.spec.class_names), run.prior.part_word
-        what = f"Styles drawn from each {run.prior.part_word} of the prior, decoded: means, not "
-        what += "sharpened."
+        what = f"Styles drawn from each {run.prior.part_word} of the prior"
     elif isinstance(run.prior, Marginals) and size == 2:
         side = GRID if alone else SMALL_GRID
         styles = maps.quantile_grid(run.prior.icdf, side)
         numbers = styles[0, :, 0].tolist()
         across = [f"{x:.1f}" for x in numbers], "dimension 0, quantiles of the prior"
         down = [f"{y:.1f}" for y in reversed(numbers)], "dimension 1"
-        what = f"Styles at {side} × {side} quantiles of the prior, decoded: means, not sharpened."
+        what = f"Styles at {side} × {side} quantiles of the prior"
     else:
         centre = as_style(run, flags.style or [0.0] * size, "--style")[0]
         steps = STEPS if alone else SMALL_STEPS
@@ -307,11 +305,11 @@ def manifold(run: Run, flags: EncoderVisFlags) -> Any:
         across = [f"{x:.1f}" for x in numbers], "standard deviations"
         down = [str(i) for i in dims], "dimension"
         about = "the style given" if flags.style else "the prior's mean"
-        what = f"Each dimension in turn from -{REACH}σ to {REACH}σ about {about}, decoded: means, "
-        what += "not sharpened."
+        what = f"Each dimension in turn from -{REACH}σ to {REACH}σ about {about}"
     grids = [decode_grid(run, styles, label) for label in labels]
     names = ["" if label is None else run.spec.class_names[label] for label in labels]
-    return plotting.image_grids(grids, names, across, down, name_of(run, flags.directory), what)
+    subtitle = f"{what}, decoded: means, not sharpened."
+    return plotting.image_grids(grids, names, across, down, name_of(run, flags.directory), subtitle)
 
 
 def decode_grid(run: Run, styles: Tensor, label: int | None) -> np.ndarray:
