@@ -79,6 +79,7 @@ def test_each_trains_goes_on_and_is_used(run_here, tmp_path, flags, part_word):
     done = run_here("mnist-aae.py", *FLAGS, *flags, *there)
     assert done.returncode == 0, done.stderr
     assert "accuracy=" in done.stdout
+    assert ": CATEGORICAL AAE, " in done.stdout
     done = run_here("mnist-aae.py", "--epochs", 3, *there)
     assert done.returncode == 0, done.stderr
     for command in (

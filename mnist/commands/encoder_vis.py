@@ -160,11 +160,8 @@ def scatter(
 
 def name_of(run: Run, directory: Path) -> str:
     """What is looked at: run, method, data set, epoch."""
-    config = run.config
-    return (
-        f"{directory}: {config['method'].upper()} on {config['training']['dataset']}, "
-        f"epoch {run.epoch}"
-    )
+    dataset = run.config["training"]["dataset"]
+    return f"{directory}: {run.method.title} on {dataset}, epoch {run.epoch}"
 
 
 def dimensions(asked: Sequence[int] | None, size: int) -> list[int]:

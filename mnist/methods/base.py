@@ -171,6 +171,11 @@ class Method(nn.Module, ABC):
         """
         return {}
 
+    @property
+    def title(self) -> str:
+        """Its name as pictures and logs have it: "AAE", "CATEGORICAL AAE"."""
+        return self.name.replace("_", " ").upper()
+
     @abstractmethod
     def summary(self) -> str:
         """What is trained, in a few words."""

@@ -397,7 +397,7 @@ def header(plan: Plan) -> str:
     weights = sum(p.numel() for p in method.parameters() if p not in averages)
     threads = f", {torch.get_num_threads()} threads" if method.device.type == "cpu" else ""
     return (
-        f"mnist-style {__version__}: {method.name.upper()}, {method.summary()}; "
+        f"mnist-style {__version__}: {method.title}, {method.summary()}; "
         f"{weights:,} weights\n"
         f"data: {dataset.name} from {dataset.source}, {len(dataset.train):,} training and "
         f"{len(dataset.test):,} test images{held_out}\n"
