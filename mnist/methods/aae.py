@@ -25,9 +25,11 @@ from mnist.networks.prior import PLANAR, prior_of
 from mnist.networks.random import child_seed
 from mnist.options import Count, Positive, Share, Shares, Sizes, Weight, Whole
 
-# The adversarial one, where networks are not given the class; and where classes have their parts.
-UNCONDITIONAL_WEIGHT, GUIDED_WEIGHT = 0.25, 2.0
-LABELLED = 125  # more images in a step, where classes have their parts
+UNCONDITIONAL_WEIGHT = 0.25  # the adversarial one, where networks are not given the class
+# Where classes have their parts, a discriminator that learns slowly: one that is sure of a part's
+# edge has no slope beyond it, and leaves images on the wrong part (docs/LOG.md).
+GUIDED = {"adversarial_weight": 2.0, "discriminator_steps": 1, "discriminator_lr": 4e-5}
+LABELLED = 125  # more images in a step, likewise
 
 
 class AAE(Autoencoder):
@@ -67,8 +69,9 @@ class AAE(Autoencoder):
             first step on, the code gives in before there is anything to keep: dimensions are given
             up for good (so the warm-up of Sønderby et al. 2016, arXiv 1602.02282).
         discriminator_steps: its updates for each of the autoencoder's: k of Goodfellow et al. 2014
-            (arXiv 1406.2661), algorithm 1.
-        discriminator_lr: learning rate of the discriminator at the start.
+            (arXiv 1406.2661), algorithm 1. By default 1 with --guide-labels.
+        discriminator_lr: learning rate of the discriminator at the start. By default 0.00004 with
+            --guide-labels.
         discriminator_decay: power of the autoencoder's schedule by which that falls. One that stops
             learning as early as the autoencoder lets the class back into the style.
         discriminator_hidden: hidden layers of the discriminator.
@@ -98,7 +101,7 @@ class AAE(Autoencoder):
         found: dict[str, Any] = {"writers": known and labels and gaussian}
         if options.get("guide_labels"):
             shares = class_shares(dataset.train.labels, dataset.spec.classes)
-            return found | {"adversarial_weight": GUIDED_WEIGHT, "class_shares": shares}
+            return found | GUIDED | {"class_shares": shares}
         # A large weight drives the class out of the style, where without labels it has to be.
         return found if labels else found | {"adversarial_weight": UNCONDITIONAL_WEIGHT}
 
