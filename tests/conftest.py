@@ -60,6 +60,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in full]
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Each test draws the same, whichever run before it in the same process."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(params=list(METHODS))
 def method_name(request):
     """Each training method in turn."""

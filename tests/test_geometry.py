@@ -16,11 +16,6 @@ from mnist.latent.geodesics import FINE, PART, connect
 F64 = torch.float64
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-
-
 def network(inputs=3, outputs=7):
     layers = torch.nn.Sequential(
         torch.nn.Linear(inputs, 16), torch.nn.Tanh(), torch.nn.Linear(16, outputs)

@@ -15,11 +15,6 @@ from mnist.evaluation import metrics
 from mnist.networks.prior import Gaussian, ks_distance
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-
-
 def test_ks_against_scipy():
     style = torch.randn(500, 3) * torch.tensor([1.0, 0.5, 2.0])
     expected = [scipy.stats.kstest(column, "norm").statistic for column in style.double().T]
