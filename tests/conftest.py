@@ -33,6 +33,7 @@ SMALL = {
 SMALL_MODELS = {  # small networks of each method
     "sae": SMALL,
     "aae": SMALL,
+    "vae": SMALL,
     "categorical_aae": {
         "lr": 1e-3,
         "seed": 0,

@@ -290,7 +290,7 @@ def test_a_run_is_evaluated(here, tmp_path):
     found = read(tmp_path / "mnist3.ckpt" / "evaluation.json")
     # Its style is a point, its prior has no parts, and the others are not asked for.
     absent = {"leakage_mlp_mean", "wasserstein_train", "part_accuracy", "inception"}
-    absent |= {"parzen", "parzen_error", "parzen_width"}
+    absent |= {"parzen", "parzen_error", "parzen_width", "likelihood", "likelihood_error"}
     for title, rows in (*TABLE.items(), ("", SAMPLES)):
         for row in rows:
             if title.startswith("handwriting"):  # nobody knows who wrote these

@@ -65,6 +65,13 @@ KINDS += [("aae", GUIDED), ("aae", GUIDED | {"prior": "swiss-roll"})]
 KINDS += [("classifier", {"outliers": True}), ("classifier", {"outliers": True, "layers": None})]
 
 
+NORMAL = {"likelihood": "gaussian"}
+KINDS += [("vae", {"labels": False, "beta": 0.5}), ("vae", NORMAL)]
+KINDS += [("vae", NORMAL | {"decoder_variance": "learned"})]
+RADIAL = NORMAL | {"decoder_variance": "rbf", "centres": 5}
+KINDS += [("vae", RADIAL), ("vae", RADIAL | {"centres_from": 0.5})]
+
+
 # Where a processor has no instructions for it bf16 is emulated, in up to forty times as long.
 HAS_BF16 = choose_precision("auto", torch.device("cpu")) == "bf16"
 BF16 = pytest.param("bf16", marks=[] if HAS_BF16 else pytest.mark.slow)

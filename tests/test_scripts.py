@@ -28,6 +28,7 @@ from mnist.training import run_directory
 TRAINING = ("mnist-sae.py", "mnist-aae.py")
 SCRIPTS = (
     *TRAINING,
+    "mnist-vae.py",
     "mnist-classifier.py",
     "encoder-vis.py",
     "generate-all.py",
@@ -77,6 +78,8 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
     assert ("(default: 4)" in said) == (script != "mnist-classifier.py")
     aae = script == "mnist-aae.py"  # which trains another method, too
     places = "mnistN.ckpt, labelledN.ckpt, clustersN.ckpt" if aae else "mnistN.ckpt"
+    if script == "mnist-vae.py":
+        places = "vaeN.ckpt"
     assert (f"(default: {places})" in said) == (script != "mnist-classifier.py")
     epochs = "; with --labelled or --clusters: 12 and 60" if aae else ""
     assert (f"on fewer than 20,000 images{epochs})" in said) == script.startswith("mnist-")

@@ -45,6 +45,10 @@ TABLE = {
         Row("ssim", "structural similarity (SSIM)", ".4f"),
         Row("reconstruction_accuracy", "read as their digit", ".2%", "judge_accuracy"),
     ],
+    "likelihood of test images, black and white": [
+        Row("likelihood", "log-likelihood by importance sampling, nats", ".2f"),
+        Row("likelihood_error", "its standard error", ".2f"),
+    ],
     "styles against the prior": [
         Row("ks_mean", "KS distance, mean of dimensions", ".4f", "ks_mean_true"),
         Row("ks_worst", "KS distance, worst dimension", ".4f", "ks_worst_true"),
@@ -118,7 +122,11 @@ def evaluate(flags: EvaluateFlags) -> None:
     encoding = [run for run in runs if run.can_encode]
     embedding = open_embedding(flags, encoding[0], dataset) if encoding else None
     inception = open_inception() if flags.inception else None
-    options = {"quick": flags.quick, "ex_post": flags.ex_post == "gmm"}
+    options: dict[str, Any] = {
+        "quick": flags.quick,
+        "ex_post": flags.ex_post == "gmm",
+        "importance": flags.importance_samples,
+    }
     subjects = [subject_of(run) for run in runs]
 
     found = []
@@ -153,6 +161,11 @@ def open_to_evaluate(flags: EvaluateFlags, directory: Path) -> Run:
     run = open_run_in(directory, flags)
     if run.epoch == 0:
         raise UserError(f"{directory} has not been trained for an epoch yet")
+    if flags.importance_samples and not run.has_likelihood:
+        raise UserError(
+            f"{directory} has no Gaussian posterior of styles, or no density of their prior, so "
+            "that no likelihood can be estimated: leave --importance-samples out"
+        )
     if not os.access(directory, os.W_OK):
         raise UserError(f"cannot write to {directory}, where evaluation.json is to be")
     return run
@@ -173,6 +186,8 @@ def subject_of(run: Run) -> Subject:
         decode=run.decode if run.can_decode else None,
         generate=sharp if run.can_generate else None,
         classify=run.classifier if isinstance(run.method, Classifies) else None,
+        posterior=run.posterior if run.has_likelihood else None,
+        log_likelihood=run.log_likelihood if run.has_likelihood else None,
         prior=run.method.prior,
         conditional=run.conditional,
         finds_classes=run.method.finds_classes,

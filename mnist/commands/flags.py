@@ -249,7 +249,8 @@ class GeodesicFlags(RunFlags):
         from_test (I J): between two test images.
         between (A B): from one corner to another: all coordinates A, then B, in standard
             deviations.
-        space: what is measured: pixels, or a classifier's features.
+        space: what is measured: pixels (of a decoder that says how sure it is of each its deviation
+            as well), their means alone, or a classifier's features.
         classifier (DIR): whose features; the usual is trained first.
         solver: how geodesics are computed.
         monte_carlo (N): so many pairs: a table, a histogram (default: 200 for --compare).
@@ -261,7 +262,7 @@ class GeodesicFlags(RunFlags):
     digit: str | None = None
     from_test: WholePair | None = None
     between: NumberPair | None = None
-    space: Literal["pixels", "features"] = "pixels"
+    space: Literal["pixels", "means", "features"] = "pixels"
     classifier: str = CLASSIFIER_DIR
     solver: Literal["gauss-newton", "adam"] = "gauss-newton"
     monte_carlo: Several | None = None
@@ -286,6 +287,8 @@ class EvaluateFlags(ToolFlags):
         ex_post: draw styles from a density fitted to the training styles, too.
         parzen: estimate the likelihood of test images by Parzen windows, too; it says little of how
             good generated ones are.
+        importance_samples (K): estimate the likelihood of test images, made black and white, by so
+            many samples of each one's posterior.
         inception: the usual Inception FID too (torchmetrics and torch-fidelity; slow on a
             processor).
     """
@@ -296,6 +299,7 @@ class EvaluateFlags(ToolFlags):
     quick: bool = False
     ex_post: Literal["gmm"] | None = None
     parzen: bool = False
+    importance_samples: Count | None = None
     inception: bool = False
 
     @property

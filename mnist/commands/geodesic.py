@@ -36,6 +36,7 @@ SHOWN = 13  # images of a strip
 FRAMES = 41  # of the moving picture
 FRAME, END = 0.06, 1.0  # seconds that one of them is seen, and the first and the last
 MOST_PAIRS = 10_000
+WHERE = {"pixels": "pixels", "means": "pixels", "features": "a classifier's features"}
 STEP = 1.0  # to where the image changes fastest, in standard deviations of the prior
 
 
@@ -79,21 +80,35 @@ def refuse_contradictions(flags: GeodesicFlags) -> None:
 # --- what is decoded ------------------------------------------------------------------------------
 
 
-def decoder_of(run: Run, label: int | None, features: Decode | None) -> Decode:
+def decoder_of(
+    run: Run, label: int | None, features: Decode | None = None, expected: bool = False
+) -> Decode:
     """Styles [B, N] in a run -> what is measured, all written as one class, on the CPU.
 
     Args:
         run: that decodes.
         label: the class, for a conditional run.
         features: of images [B, C, H, W], to be measured instead of their pixels.
+        expected: measure the pixels' standard deviations, too.
     """
     labels = None if label is None else torch.tensor([label])
 
     def decode(styles: Tensor) -> Tensor:
-        images = run.decoder(styles, None if labels is None else labels.expand(len(styles)))
+        given = styles, None if labels is None else labels.expand(len(styles))
+        images = run.decoder(*given)
+        if expected:
+            # E JᵀJ of a decoder that draws its pixels is that of their means and deviations side
+            # by side (Arvanitidis, Hansen & Hauberg 2018, eq. 6).
+            return torch.cat([images, run.decoder_std(*given)], 1).cpu()
         return (features(images) if features else images).cpu()
 
     return decode
+
+
+def is_expected(run: Run, flags: GeodesicFlags) -> bool:
+    """Whether lengths are of pixels that are drawn: about their means, where a decoder says how
+    far."""
+    return flags.space == "pixels" and run.method.decodes_std
 
 
 def features_of(run: Run, flags: GeodesicFlags) -> Decode | None:
@@ -149,7 +164,8 @@ def single(run: Run, flags: GeodesicFlags, output: Path) -> None:
     if torch.equal(start, end):
         raise UserError(f"{title}: both ends are the same style, so there is no way between them")
     features = features_of(run, flags)
-    decode, measure = decoder_of(run, label, None), decoder_of(run, label, features)
+    decode = decoder_of(run, label)
+    measure = decoder_of(run, label, features, is_expected(run, flags))
     found = geodesics(measure, start, end, flags.solver)
     share = torch.linspace(0, 1, found.points.shape[1])[:, None]
     straight = start + share * (end - start)
@@ -162,7 +178,9 @@ def single(run: Run, flags: GeodesicFlags, output: Path) -> None:
         for name, points in seen.items()
     }
     shorter = found.shortening.item()
-    where = "pixels" if features is None else "a classifier's features"
+    where = WHERE[flags.space]
+    if is_expected(run, flags):
+        where = "pixels as they are drawn"
     converged = "" if found.converged.item() else ", not converged"
     print(
         f"{title}\nlength in {where}: straight {found.straight_lengths.item():.4f}, geodesic "
@@ -244,7 +262,8 @@ def morph(images: dict[str, np.ndarray]) -> bytes:
 def monte_carlo(run: Run, flags: GeodesicFlags, output: Path) -> None:
     """Many pairs in one run: how much shorter their geodesics are."""
     count, generator = flags.number_of_pairs, torch.Generator().manual_seed(flags.seed)
-    decode = decoder_of(run, label_of(run, flags.digit), features_of(run, flags))
+    label, features = label_of(run, flags.digit), features_of(run, flags)
+    decode = decoder_of(run, label, features, is_expected(run, flags))
     starts = run.prior.sample(count, generator)
     if flags.pairs == "random":
         ends = run.prior.sample(count, generator)
@@ -288,7 +307,8 @@ def compare(directories: Sequence[str], flags: GeodesicFlags, output: Path) -> N
     features = features_of(first_run, flags)
     found = {}
     for name, run in runs.items():
-        decode = decoder_of(run, label if run.conditional else None, features)
+        written = label if run.conditional else None
+        decode = decoder_of(run, written, features, is_expected(run, flags))
         batches = (test.batch(numbers) for numbers in pairs.values())
         starts, ends = (run.encode(batch.images, batch.labels).cpu() for batch in batches)
         found[name] = geodesics(decode, starts, ends, flags.solver)

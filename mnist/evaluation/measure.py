@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 from torch.nn import functional as F
 
 from mnist.data import Dataset, DataSpec, Split, epoch_order, to_bytes
@@ -21,7 +22,7 @@ from mnist.latent.two_covariance import TwoCovariance
 from mnist.methods import METHODS, Step
 from mnist.networks import losses
 from mnist.networks.planar import Planar
-from mnist.networks.prior import BesideClasses, Marginals, Prior, ks_distance
+from mnist.networks.prior import BesideClasses, Density, Marginals, Prior, ks_distance
 from mnist.training.run import Run
 
 LEAST_ACCURACY = {"mnist": 0.99}  # of a judge, by data set
@@ -29,6 +30,7 @@ COMPONENTS = 10  # of the Gaussian mixture of a digit's styles
 COMPARED = 2_000  # generated images whose nearest training images are looked for
 VERY_NEAR = 0.01  # the share of test images that lie so near to a training image
 PART = 1000  # images that are decoded at once
+IMPORTANCE_PART = 20  # images whose likelihood is estimated at once
 Numbers = dict[str, float | None]  # None for what such a subject cannot be asked
 
 
@@ -45,6 +47,8 @@ class Subject(NamedTuple):
         prior: of the styles.
         conditional: whether the labels are heeded.
         finds_classes: whether `classify` tells clusters, of which nobody has said what they are.
+        posterior: images, labels -> mean and deviation of normal styles, [B, N] both.
+        log_likelihood: images, styles, labels -> log p(x|z) in nats [B].
     """
 
     spec: DataSpec
@@ -56,6 +60,8 @@ class Subject(NamedTuple):
     prior: Prior | None = None
     conditional: bool = False
     finds_classes: bool = False
+    posterior: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    log_likelihood: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 class Budget(NamedTuple):
@@ -81,6 +87,7 @@ def measure(
     quick: bool = False,
     ex_post: bool = False,
     parzen: bool = False,
+    importance: int | None = None,
     embedding: Run | None = None,
     inception: InceptionDistance | None = None,
     tell: Callable[[], None] = lambda: None,
@@ -95,6 +102,7 @@ def measure(
         quick: look at fewer images, and train classifiers on fewer.
         ex_post: draw styles from mixtures fitted to the training styles as well: "gmm_...".
         parzen: estimate the likelihood of test images by Parzen windows on generated ones.
+        importance: estimate the likelihood of black-and-white test images by so many samples each.
         embedding: a classifier of the training images' writers, beside which styles are measured
             as handwriting where those are known.
         inception: for the Inception FID.
@@ -128,6 +136,8 @@ def measure(
         if subject.decode:
             numbers |= reconstruction(subject.decode, judge, test, test_styles)
             tell()
+        if importance:
+            numbers |= likelihood(subject, test, importance, generator, tell)
         if are_hands(subject, dataset) and train.writers is not None:
             theirs = some_writers(dataset.test, QUICK_WRITERS) if quick else dataset.test
             numbers |= handwriting(
@@ -194,13 +204,21 @@ def measure(
 
 
 def steps_to_measure(
-    subject: Subject, dataset: Dataset, judge: Run, quick: bool, ex_post: bool
+    subject: Subject,
+    dataset: Dataset,
+    judge: Run,
+    quick: bool,
+    ex_post: bool,
+    importance: int | None = None,
 ) -> int:
     """How often `measure` tells of its progress."""
     encodes, generates = bool(subject.encode), bool(subject.generate and subject.prior)
     ex_post = ex_post and encodes and generates
     steps = encodes * (1 + bool(subject.decode) + bool(subject.prior) + are_hands(subject, dataset))
     steps += 2 * generates + ex_post
+    if importance:
+        budget = QUICK if quick else FULL
+        steps += -(-min(budget.test, len(dataset.test)) // IMPORTANCE_PART)
     learns = learns_anew(judge, quick) + subject.conditional
     return steps + judge.epoch * (generates * learns + ex_post)
 
@@ -364,6 +382,51 @@ class Reals:
             some = generated.some(slice(len(self.test)))
             found["inception"] = self.inception.distance(self.test, some)
         return found
+
+
+def likelihood(
+    subject: Subject,
+    test: Split,
+    samples: int,
+    generator: torch.Generator,
+    tell: Callable[[], None],
+) -> Numbers:
+    """The log-likelihood of test images by importance sampling, and its standard error.
+
+    Pixels are made black or white as often as they are dark, as in the literature, by a generator
+    of its own, so that all runs are asked for the same images.
+    """
+    assert subject.posterior
+    assert subject.log_likelihood
+    assert isinstance(subject.prior, Density)
+    log_likelihood, rng = subject.log_likelihood, torch.Generator().manual_seed(0)
+    found = []
+    for batch in test.batches(IMPORTANCE_PART):
+        images, labels = batch.images.bernoulli(generator=rng), batch.labels
+
+        def likely(images: Tensor, styles: Tensor, labels: Tensor = labels) -> Tensor:
+            count = len(styles)
+            of_each = log_likelihood(
+                images.repeat(count, 1, 1, 1), styles.flatten(0, 1), labels.repeat(count)
+            )
+            return of_each.unflatten(0, styles.shape[:2])
+
+        found.append(
+            metrics.importance_log_likelihood(
+                images,
+                Normal(*subject.posterior(images, labels), validate_args=False),
+                subject.prior.log_prob,
+                likely,
+                samples,
+                generator,
+            )
+        )
+        tell()
+    nats = torch.cat(found)
+    return {
+        "likelihood": nats.mean().item(),
+        "likelihood_error": nats.std().item() / len(nats) ** 0.5,
+    }
 
 
 def parzen_windows(generated: Split, test: Split, dataset: Dataset) -> Numbers:

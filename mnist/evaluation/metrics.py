@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 from torch.nn import functional as F
 
 from mnist.networks.prior import ks_distance
@@ -18,6 +19,7 @@ MANIFOLD_NEIGHBOURS = 3  # that span what counts as real: Kynkäänniemi et al. 
 SSIM_WINDOW = 11  # pixels to a side
 PROJECTIONS = 200  # directions of a sliced distance
 PART = 1000  # of a set that is compared with all of another at once
+IMPORTANCE_PART = 50  # samples of each image at once
 
 
 # --- reconstruction -----------------------------------------------------------------------------
@@ -102,6 +104,41 @@ def parzen_log_likelihood(images: Tensor, samples: Tensor, width: float) -> Tens
         squares = torch.cdist(some, samples).double().square()
         parts.append((-squares / (2 * width**2)).logsumexp(1) - constant)
     return torch.cat(parts)
+
+
+def importance_log_likelihood(
+    images: Tensor,
+    posterior: Normal,
+    log_prior: Callable[[Tensor], Tensor],
+    log_likelihood: Callable[[Tensor, Tensor], Tensor],
+    samples: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """A lower bound of log p(x) that comes near it as samples grow, by importance sampling.
+
+    log 1/k Σ p(x|zᵢ) p(zᵢ) / q(zᵢ|x) with k styles drawn from the posterior q(z|x): Burda, Grosse &
+    Salakhutdinov 2015 (arXiv 1509.00519, eq. 8).
+
+    Args:
+        images: [B, ...].
+        posterior: q(z|x) of each, of styles [B, N].
+        log_prior: log p(z) of styles [k, B, N] -> [k, B].
+        log_likelihood: log p(x|z) of images [B, ...] and styles [k, B, N] -> [k, B].
+        samples: k.
+        generator: draws them.
+
+    Returns:
+        float64 [B], in nats.
+    """
+    parts, done = [], 0
+    while done < samples:
+        count = min(IMPORTANCE_PART, samples - done)
+        noise = torch.randn(count, *posterior.mean.shape, generator=generator)
+        styles = posterior.mean + posterior.stddev * noise.to(posterior.mean.device)
+        weights = log_likelihood(images, styles) + log_prior(styles)
+        parts.append(weights.double() - posterior.log_prob(styles).sum(-1).double())
+        done += count
+    return torch.cat(parts).logsumexp(0) - math.log(samples)
 
 
 def squared_mmd(sample: Tensor, other: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> float:

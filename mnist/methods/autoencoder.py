@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from mnist.data.spec import DataSpec
 from mnist.methods.base import Method
+from mnist.networks import losses
 from mnist.networks.decoder import Decoder
 from mnist.networks.encoder import Encoder, Posterior, style_at
 from mnist.networks.player import Player
@@ -38,6 +39,7 @@ class Autoencoder(Method):
         self,
         spec: DataSpec,
         posterior: Posterior = "deterministic",  # a method's own affair, and no option of this
+        standardised: bool = True,  # likewise
         *,
         feature_size: Count = 4,
         labels: bool = True,
@@ -53,7 +55,7 @@ class Autoencoder(Method):
         self.prior = Gaussian(feature_size, prior_std)
         sizes, between = (spec.image_shape, self.classes, feature_size), ACTIVATIONS[activation]
         with self.seeded("encoder"):
-            self.encoder = Encoder(*sizes, prior_std, hidden, between, posterior)
+            self.encoder = Encoder(*sizes, prior_std, hidden, between, posterior, standardised)
         with self.seeded("decoder"):
             self.decoder = Decoder(*sizes, hidden[::-1], between)
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
@@ -63,6 +65,9 @@ class Autoencoder(Method):
 
     def decode(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.decoder(style, labels)
+
+    def log_likelihood(self, images: Tensor, style: Tensor, labels: Tensor | None = None) -> Tensor:
+        return -losses.bernoulli_distortion(self.decoder(style, labels), images)
 
     def draw(self, encoded: Tensor | Distribution) -> Tensor:
         """Styles [B, N] as the decoder is to learn them: drawn, where there is a posterior.

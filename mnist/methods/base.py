@@ -62,6 +62,14 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class HasLikelihood(Protocol):
+    """It says how likely an image is, given the style."""
+
+    def log_likelihood(self, images: Tensor, style: Tensor, labels: Tensor | None = None) -> Tensor:
+        """log p(x|z) of images [B, C, H, W] in styles [B, N], labels int64 [B] -> nats [B]."""
+
+
+@runtime_checkable
 class Classifies(Protocol):
     """It tells classes apart."""
 
@@ -106,6 +114,7 @@ class Method(nn.Module, ABC):
     config: dict[str, Any]
     prior: Prior | None = None  # of the styles
     conditional: bool = False  # whether the networks are given the class
+    decodes_std: bool = False  # whether it knows how sure a pixel is: `decode_std`, as `decode`
     label_count: int | None = None  # training images whose class it may know; None: all of them
     finds_classes: bool = False  # whether its classes are clusters, found without labels
     needs_labels: bool = False  # whether some training images have to have a class

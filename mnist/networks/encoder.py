@@ -36,6 +36,10 @@ class Encoder(nn.Module):
     With a universal one (the section's third) it is given noise besides the image, so that what is
     left open may have any shape.
 
+    Where something else keeps the scale, as the rate of a VAE does, it need not be standardised:
+    the style is then what the layers give, and with a Gaussian posterior their mean and
+    log-variance (Kingma & Welling 2013, arXiv 1312.6114, appendix C.2).
+
     Args:
         image_shape: (C, H, W).
         classes: K, given to it as one-hot code; 0 for an unconditional encoder.
@@ -44,6 +48,7 @@ class Encoder(nn.Module):
         hidden: sizes of the hidden layers.
         activation: between the layers.
         posterior: what the style of an image is: a point, a Gaussian, or any distribution.
+        standardised: as above.
     """
 
     def __init__(
@@ -55,17 +60,18 @@ class Encoder(nn.Module):
         hidden: Sequence[int],
         activation: type[nn.Module] = nn.ReLU,
         posterior: Posterior = "deterministic",
+        standardised: bool = True,
     ):
         super().__init__()
         self.classes = classes
         self.std = std
         sizes = [math.prod(image_shape) + classes, *hidden, feature_size]
         self.layers = mlp(sizes, activation)
-        self.standardise = Standardise(feature_size)
+        self.standardise = Standardise(feature_size) if standardised else None
         # Layers of their own, so that an encoder without them can be gone on from.
         self.noise = nn.Linear(feature_size, sizes[1]) if posterior == "universal" else None
         self.width = nn.Linear(sizes[-2], feature_size) if posterior == "gaussian" else None
-        if self.width:
+        if self.width and standardised:
             nn.init.constant_(self.width.bias, NARROW)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Distribution:
@@ -81,17 +87,24 @@ class Encoder(nn.Module):
 
             def draw(noise: Tensor) -> Tensor:
                 style = self.layers[1:](seen + noisy(noise.to(seen.device))).to(images.dtype)
-                return self.std * self.standardise(style)
+                return self.scaled(style)
 
             return UniversalPosterior(draw, (len(images), noisy.in_features))
         hidden = self.layers[:-1](inputs)
         style = self.layers[-1](hidden).to(images.dtype)
         if not self.width:
-            return self.std * self.standardise(style)
+            return self.scaled(style)
+        if not self.standardise:
+            log_variance = self.width(hidden).to(images.dtype)
+            return Normal(style, (log_variance / 2).exp(), validate_args=False)
         sigma = LEAST + (MOST - LEAST) * self.width(hidden).to(images.dtype).sigmoid()
         weight = (1 - sigma.square()).sqrt()
         mean = weight * self.standardise(style, weight)
         return Normal(self.std * mean, self.std * sigma, validate_args=False)
+
+    def scaled(self, style: Tensor) -> Tensor:
+        """A style as it is given out, [B, N]."""
+        return self.std * self.standardise(style) if self.standardise else style
 
 
 class UniversalPosterior(Distribution):

@@ -17,6 +17,25 @@ def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, images)
 
 
+def gaussian_distortion(mean: Tensor, variance: Tensor, images: Tensor) -> Tensor:
+    """-log p(x|z) of each image under independent normal pixels, in nats: [B, C, H, W] all -> [B].
+
+    Kingma & Welling 2013 (arXiv 1312.6114, appendix C.2).
+    """
+    each = (images - mean).square() / variance + variance.log() + math.log(2 * math.pi)
+    return each.flatten(1).sum(1) / 2
+
+
+def bernoulli_distortion(logits: Tensor, images: Tensor) -> Tensor:
+    """-log p(x|z) of each image under independent pixels, in nats: [B, C, H, W] both -> [B].
+
+    Kingma & Welling 2013 (arXiv 1312.6114, appendix C.1): exact of black and white pixels, and of
+    grey ones the mean over pixels that are black as often as they are dark.
+    """
+    each = F.binary_cross_entropy_with_logits(logits, images, reduction="none")
+    return each.flatten(1).sum(1)
+
+
 def discriminator_loss(prior_logits: Tensor, style_logits: Tensor) -> Tensor:
     """The discriminator's loss: -E log D(z) - E log(1 - D(E(x))), D = σ(logit).
 

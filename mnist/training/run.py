@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Normal
 
 from mnist.data import DataSpec, Split, load_same_dataset, to_bytes
 from mnist.errors import UserError
-from mnist.methods import Classifies, Decodes, Encodes
+from mnist.methods import Classifies, Decodes, Encodes, HasLikelihood
 from mnist.networks.classifier import PART
-from mnist.networks.prior import Prior
+from mnist.networks.prior import Density, Prior
 from mnist.networks.random import child_seed
 from mnist.networks.sharpness import sharpen
 from mnist.training.checkpoint import Checkpoint
@@ -137,11 +137,18 @@ class Run:
     @property
     def has_posterior(self) -> bool:
         """Whether an image leaves its style open: see `posterior`."""
-        if not self.can_encode:
-            return False
+        return self.can_encode and isinstance(self.of_blank(), Distribution)
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the likelihood of an image can be estimated by styles of its posterior."""
+        known = isinstance(self.method, HasLikelihood) and isinstance(self.method.prior, Density)
+        return known and self.can_encode and isinstance(self.of_blank(), Normal)
+
+    def of_blank(self) -> Tensor | Distribution:
+        """What its encoder makes of an image without ink."""
         blank = torch.zeros(1, *self.spec.image_shape, device=self.device)
-        label = torch.zeros(1, dtype=torch.int64, device=self.device)
-        return isinstance(self.method.encode(blank, label), Distribution)
+        return self.method.encode(blank, torch.zeros(1, dtype=torch.int64, device=self.device))
 
     @property
     def conditional(self) -> bool:
@@ -201,6 +208,15 @@ class Run:
     ) -> Tensor:
         """As `decode`, unchecked, with gradients of the style; labels may be class codes [B, K]."""
         return sharpen(self.method.decode(*self.moved(style, labels)), sharpness)
+
+    @torch.no_grad()
+    def log_likelihood(self, images: Tensor, style: Tensor, labels: Tensor | None = None) -> Tensor:
+        """log p(x|z) of images [B, C, H, W] in styles [B, N], unchecked, in nats [B]."""
+        return self.method.log_likelihood(*self.moved(images, style, labels))
+
+    def decoder_std(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Standard deviation of each pixel, as `decoder`, where the method knows it."""
+        return self.method.decode_std(*self.moved(style, labels))
 
     def classifier(self, images: Tensor) -> Tensor:
         """As `log_probs`, unchecked, with gradients of the images."""
