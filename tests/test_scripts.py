@@ -493,6 +493,8 @@ def test_a_directory_of_other_things_is_not_trained_into(run_here, tmp_path):
     done = run_here("mnist-sae.py", "--dataset", "mnist-5k", "--ckpt-dir", "docs")
     assert_refused(done, "docs holds no run, but page.md: name a new --ckpt-dir")
     assert [path.name for path in (tmp_path / "docs").iterdir()] == ["page.md"]
+    tool = run_here("generate-all.py", "--ckpt-dir", "docs", "--output", "a.png")
+    assert_refused(tool, "docs holds no run, but page.md: name the --ckpt-dir of one")
 
 
 def test_a_missing_run_is_advised_by_its_size(run_here):

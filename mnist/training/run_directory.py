@@ -171,6 +171,10 @@ class RunDirectory:
         """
         newest = self.newest()
         if newest is None:
+            if other := self.other_contents():  # into which training would not go either
+                raise UserError(
+                    f"{self.path} holds no run, but {other}: name the --ckpt-dir of one"
+                )
             raise UserError(
                 f"no trained run in {self.path}: train one first, as with "
                 f"./mnist-aae.py --ckpt-dir {self.path}"
@@ -179,15 +183,17 @@ class RunDirectory:
 
     def refuse_other_contents(self) -> None:
         """Raise a UserError for a directory in which there is something, and no run."""
+        if other := self.other_contents():
+            raise UserError(f"{self.path} holds no run, but {other}: name a new --ckpt-dir")
+
+    def other_contents(self) -> str | None:
+        """What there is in it, if it is no run."""
         try:
             there = {path.name for path in self.path.iterdir()}
         except OSError:  # said better where it is to be written
-            return
+            return None
         others = there - OURS - METHODS.keys()
-        if others and "checkpoints" not in there:
-            raise UserError(
-                f"{self.path} holds no run, but {sorted(others)[0]}: name a new --ckpt-dir"
-            )
+        return min(others) if others and "checkpoints" not in there else None
 
     # --- what is written ------------------------------------------------------------------------
 
