@@ -225,6 +225,7 @@ def test_weights_of_another_network_are_named(saved):
     other, says = {
         "sae": ("aae", "discriminator.* absent"),
         "aae": ("sae", "discriminator.* absent was expected"),
+        "vae": ("aae", "discriminator.* absent"),
         "categorical_aae": ("sae", "averages.* absent was expected"),
         "classifier": ("sae", "classifier.* absent was expected"),
     }[method.name]
