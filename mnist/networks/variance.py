@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mnist.networks.layers import class_code, mlp
+from mnist.networks.decoder import Decoder
+from mnist.networks.layers import class_code
 
 # Standard deviations, of pixels in [0, 1]. Where every image is blank nothing else would keep the
 # likelihood from growing without bound; and away from the data a decoder knows nothing at all.
@@ -29,30 +31,17 @@ class SharedVariance(nn.Module):
         return variance.expand(len(style), 1, 1, 1)
 
 
-class LearnedVariance(nn.Module):
-    """A perceptron's variance of each pixel (Kingma & Welling 2013, appendix C.2).
+class LearnedVariance(Decoder):
+    """A decoder to the variance of each pixel (Kingma & Welling 2013, appendix C.2)."""
 
-    Args: as those of `Decoder`.
-    """
-
-    def __init__(
-        self,
-        image_shape: Sequence[int],
-        classes: int,
-        feature_size: int,
-        hidden: Sequence[int],
-        activation: type[nn.Module],
-    ):
-        super().__init__()
-        self.image_shape, self.classes = tuple(image_shape), classes
-        self.layers = mlp([feature_size + classes, *hidden, math.prod(image_shape)], activation)
+    def __init__(self, *sizes: Any):
+        super().__init__(*sizes)
         with torch.no_grad():
             self.layers[-1].bias.fill_(2 * math.log(START))  # type: ignore[operator]
 
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """Variances [B, C, H, W] of styles [B, N], labels as `class_code` takes them."""
-        inputs = torch.cat([style, class_code(labels, self.classes)], 1) if self.classes else style
-        log_variance = self.layers(inputs).to(style.dtype).unflatten(1, self.image_shape)
+        log_variance = super().forward(style, labels)
         return LEAST**2 + log_variance.clamp(max=2 * math.log(MOST)).exp()
 
 
