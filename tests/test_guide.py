@@ -43,7 +43,8 @@ def written(folder):
 
 
 def test_a_digit_is_asked_for(here, tmp_path):
-    done = here(GUIDE, "--digit", 5, "--stop-at", 0.6)
+    # Of a run of four epochs a less certain 5 may be a bad 0.
+    done = here(GUIDE, "--digit", 5, "--stop-at", 0.95)
     assert (done.returncode, done.stderr) == (0, "")
     first, last = done.stdout.splitlines()
     assert first.startswith("start 0: a 5 reached, probability ")
@@ -54,8 +55,8 @@ def test_a_digit_is_asked_for(here, tmp_path):
     assert way["step"].tolist() == list(range(len(way)))
     assert f"after {len(way) - 1} steps" in first
     # It may have been higher on the way, where the code was still a mixture or the style unlikely.
-    assert way["p5"].iloc[-1] >= 0.6
-    assert way.filter(like="code_").iloc[-1].max() >= PURE  # of whatever class: p5 says it is a 5
+    assert way["p5"].iloc[-1] >= 0.95
+    assert way["code_5"].iloc[-1] >= PURE
     code = [f"code_{digit}" for digit in range(10)]
     chances = [f"p{digit}" for digit in range(10)]
     assert np.allclose(way[code].sum(axis=1), 1, atol=1e-5)
