@@ -180,6 +180,13 @@ def test_it_trains_goes_on_and_is_used(run_here, tmp_path):
     plain = run_here("geodesic.py", "--ckpt-dir", "v.ckpt", "--digit", 3, "--space", "means")
     assert "length in pixels: " in plain.stdout
 
+    # Lengths in two spaces are not compared.
+    plain = ("--epochs", 1, "--feature-size", 2, "--ckpt-dir", "plain.ckpt")
+    assert run_here("mnist-vae.py", *FLAGS, *plain).returncode == 0
+    flags = ("--compare", "v.ckpt", "plain.ckpt", "--monte-carlo", 2)
+    assert_refused(run_here("geodesic.py", *flags), "give --space means")
+    assert run_here("geodesic.py", *flags, "--space", "means").returncode == 0
+
     # A step's length is that of means and deviations together.
     run = mnist.load(tmp_path / "v.ckpt")
     styles = torch.randn(5, 2)

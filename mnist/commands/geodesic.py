@@ -106,8 +106,7 @@ def decoder_of(
 
 
 def is_expected(run: Run, flags: GeodesicFlags) -> bool:
-    """Whether lengths are of pixels that are drawn: about their means, where a decoder says how
-    far."""
+    """Whether lengths are of pixels as they are drawn, and not of their means alone."""
     return flags.space == "pixels" and run.method.decodes_std
 
 
@@ -305,6 +304,11 @@ def compare(directories: Sequence[str], flags: GeodesicFlags, output: Path) -> N
     second = (first + torch.randint(1, total, (count,), generator=generator)) % total  # another one
     pairs = {"from": there[first], "to": there[second]}
     features = features_of(first_run, flags)
+    if len({is_expected(run, flags) for run in runs.values()}) > 1:
+        raise UserError(
+            "of these runs one says how sure it is of each pixel and the other does not, so that "
+            "their lengths cannot be compared: give --space means"
+        )
     found = {}
     for name, run in runs.items():
         written = label if run.conditional else None

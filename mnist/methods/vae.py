@@ -18,7 +18,7 @@ from mnist.networks.variance import LearnedVariance, RadialVariance, SharedVaria
 from mnist.options import Count, Positive, Share, Weight
 
 PLACED_BY = 10_000  # styles of training images, at most
-VARIANCE_LR = 1e-2
+VARIANCE_LR = 1e-2  # of the weights of radial basis functions, which are few
 
 
 class VAE(Autoencoder):
