@@ -125,7 +125,7 @@ def evaluate(flags: EvaluateFlags) -> None:
     options: dict[str, Any] = {
         "quick": flags.quick,
         "ex_post": flags.ex_post == "gmm",
-        "importance": flags.importance_samples,
+        "importance_samples": flags.importance_samples,
     }
     subjects = [subject_of(run) for run in runs]
 

@@ -87,7 +87,7 @@ def measure(
     quick: bool = False,
     ex_post: bool = False,
     parzen: bool = False,
-    importance: int | None = None,
+    importance_samples: int | None = None,
     embedding: Run | None = None,
     inception: InceptionDistance | None = None,
     tell: Callable[[], None] = lambda: None,
@@ -102,7 +102,8 @@ def measure(
         quick: look at fewer images, and train classifiers on fewer.
         ex_post: draw styles from mixtures fitted to the training styles as well: "gmm_...".
         parzen: estimate the likelihood of test images by Parzen windows on generated ones.
-        importance: estimate the likelihood of black-and-white test images by so many samples each.
+        importance_samples: estimate the likelihood of black-and-white test images by so many of
+            each.
         embedding: a classifier of the training images' writers, beside which styles are measured
             as handwriting where those are known.
         inception: for the Inception FID.
@@ -136,8 +137,8 @@ def measure(
         if subject.decode:
             numbers |= reconstruction(subject.decode, judge, test, test_styles)
             tell()
-        if importance:
-            numbers |= likelihood(subject, test, importance, generator, tell)
+        if importance_samples:
+            numbers |= likelihood(subject, test, importance_samples, generator, tell)
         if are_hands(subject, dataset) and train.writers is not None:
             theirs = some_writers(dataset.test, QUICK_WRITERS) if quick else dataset.test
             numbers |= handwriting(
@@ -209,14 +210,14 @@ def steps_to_measure(
     judge: Run,
     quick: bool,
     ex_post: bool,
-    importance: int | None = None,
+    importance_samples: int | None = None,
 ) -> int:
     """How often `measure` tells of its progress."""
     encodes, generates = bool(subject.encode), bool(subject.generate and subject.prior)
     ex_post = ex_post and encodes and generates
     steps = encodes * (1 + bool(subject.decode) + bool(subject.prior) + are_hands(subject, dataset))
     steps += 2 * generates + ex_post
-    if importance:
+    if importance_samples:
         budget = QUICK if quick else FULL
         steps += -(-min(budget.test, len(dataset.test)) // IMPORTANCE_PART)
     learns = learns_anew(judge, quick) + subject.conditional
