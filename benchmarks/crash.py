@@ -50,13 +50,16 @@ from mnist.training.checkpoint import CONTENTS, Progress, contents  # noqa: E402
 from mnist.training.environment import choose_precision  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
-from mnist.training.plan import BATCH_SIZE  # noqa: E402
 from mnist.training.run_directory import RunDirectory  # noqa: E402
 
 MODEL = {"feature_size": 2, "labels": True, "prior_std": 1.0, "lr": 1e-3, "seed": 0, "hidden": [2]}
 SMALL = {
     "sae": MODEL,
     "aae": MODEL | {"discriminator_hidden": [3]},
+    "vae": MODEL,
+    "bigan": MODEL,
+    "categorical_aae": {"feature_size": 2, "hidden": [2], "labelled": 20, "lr": 1e-3, "seed": 0},
+    "gan": {"feature_size": 2, "network": "mlp", "lr": 1e-3, "seed": 0},
     "classifier": {"layers": 1, "lr": 1e-3, "seed": 0},
 }
 TRAINING = {"dataset": "noise", "dataset_sha256": "", "batch_size": 5, "epochs": 8}
@@ -537,7 +540,7 @@ def cost(folder: Path) -> Iterator[str]:
 
         run_dir.save = timed
         report = Report(method.headline, quiet=True)
-        options = {"epochs": epochs, "batch_size": BATCH_SIZE, "seed": 0}
+        options = {"epochs": epochs, "batch_size": method.batch_size, "seed": 0}
         train(method, dataset, run_dir, Progress(), report=report, log_every=100, **options)
     epoch = [b - a for a, b in itertools.pairwise(ends)]
     share = [s / e for s, e in zip(saves[1:], epoch, strict=True)]

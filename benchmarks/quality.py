@@ -37,7 +37,6 @@ from mnist.evaluation.measure import (  # noqa: E402
 )
 from mnist.methods import METHODS  # noqa: E402
 from mnist.options import configuration  # noqa: E402
-from mnist.training.plan import BATCH_SIZE  # noqa: E402
 from mnist.training.run import Run  # noqa: E402
 
 COLUMNS = {  # in a run's numbers -> in the table
@@ -95,7 +94,7 @@ def numbers(size: int, seed: int, writers: bool, runs: Path, dataset: Dataset) -
     model, training = run.config["model"], run.config["training"]
     given = {key: model[key] for key in ("feature_size", "seed", "precision")}
     default = configuration(METHODS["aae"], given | {"writers": writers})
-    if model != default or training["batch_size"] != BATCH_SIZE:
+    if model != default or training["batch_size"] != METHODS["aae"].batch_size:
         sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
     if not kept.exists():
         kept.write_text(json.dumps(evaluate(run, dataset)) + "\n")

@@ -35,12 +35,12 @@ from mnist.training.checkpoint import Progress  # noqa: E402
 from mnist.training.environment import choose_precision  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
-from mnist.training.plan import BATCH_SIZE as BATCH  # noqa: E402
 from mnist.training.run_directory import RunDirectory  # noqa: E402
 
 # What a standard loop trains: the defaults have a posterior, a second step of the discriminator
 # and the writers besides, which the last row times.
 PLAIN = {"posterior": "deterministic", "discriminator_steps": 1}
+BATCH = METHODS["aae"].batch_size
 
 
 def seconds(action, repeats: int) -> list[float]:

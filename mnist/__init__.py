@@ -52,6 +52,7 @@ def train(
     batch_size: int | None = None,
     hold_out: int | None = None,
     patience: int | None = None,
+    keep_best: bool | None = None,
     device: Literal["cpu", "cuda", "mps"] | None = None,
     deterministic: bool | None = None,
     save_every: int | None = None,
@@ -70,6 +71,7 @@ def train(
         batch_size: images a step.
         hold_out: training images kept from training, the last ones of each class.
         patience: stop after so many epochs without a better headline on those.
+        keep_best: keep the epoch with the best headline on those, too, as a run in ckpt_dir/best.
         device: "cpu", "cuda" or "mps"; without it the fastest there is.
         deterministic: use only deterministic algorithms.
         save_every: steps between two checkpoints, besides the one at each epoch's end.
@@ -97,6 +99,7 @@ def train(
         batch_size=batch_size,
         hold_out=hold_out,
         patience=patience,
+        keep_best=keep_best,
         device=device,
         deterministic=deterministic,
         save_every=save_every,

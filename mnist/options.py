@@ -27,6 +27,7 @@ Share = Annotated[float, "Share"]
 Weight = Annotated[float, "Weight"]
 Sizes = Annotated[Sequence[int], "Sizes"]
 Shares = Annotated[Sequence[float], "Shares"]
+Folder = Annotated[str, "Folder"]
 
 Signature = list[tuple[str, str, Any]]  # name, annotation, default
 
@@ -120,6 +121,7 @@ KINDS: dict[str, Kind] = {
         "a list of numbers above zero, such as 0.4,0.6",
         "LIST",
     ),
+    "Folder": Kind(str, lambda value: isinstance(value, str) and value != "", "a directory", "DIR"),
     "int": Kind(int, lambda value: type(value) is int, "a whole number", "N"),
     "float": number("a number", lambda value: True),
     "bool": Kind(bool, lambda value: isinstance(value, bool), "true or false"),
@@ -182,8 +184,8 @@ class Option(NamedTuple):
 
 
 def flag_of(option: str) -> str:
-    """The flag of an option: prior_std -> --prior-std."""
-    return "--" + option.replace("_", "-")
+    """The flag of an option: prior_std -> --prior-std, from_ -> --from."""
+    return "--" + option.rstrip("_").replace("_", "-")
 
 
 def options_of(method: type, kinds: Mapping[str, Kind] = KINDS) -> dict[str, Option]:

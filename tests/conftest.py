@@ -34,6 +34,8 @@ SMALL_MODELS = {  # small networks of each method
     "sae": SMALL,
     "aae": SMALL,
     "vae": SMALL,
+    "bigan": {"feature_size": 3, "width": 4, "lr": 1e-3, "seed": 0},
+    "gan": {"feature_size": 3, "network": "mlp", "lr": 1e-3, "seed": 0},
     "categorical_aae": {
         "lr": 1e-3,
         "seed": 0,
@@ -65,6 +67,12 @@ def pytest_collection_modifyitems(config, items):
 def _seeded():
     """Each test draws the same, whichever run before it in the same process."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _quick_diagnosis(monkeypatch):
+    """The classifier that looks at a generator's images learns for a moment only."""
+    monkeypatch.setattr("mnist.training.diagnosis.READER_STEPS", 5)
 
 
 @pytest.fixture(params=list(METHODS))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import SMALL_MODELS, assert_refused, small
 
-from mnist.methods.categorical_aae import moving_average
 from mnist.networks import losses
+from mnist.networks.averaging import moving_average
 from mnist.networks.categorical import apart
 from mnist.networks.encoder import Standardise
 from mnist.networks.layers import statistics_kept

@@ -292,6 +292,7 @@ def test_a_run_is_evaluated(here, tmp_path):
     # Its style is a point, its prior has no parts, and the others are not asked for.
     absent = {"leakage_mlp_mean", "wasserstein_train", "part_accuracy", "inception"}
     absent |= {"parzen", "parzen_error", "parzen_width", "likelihood", "likelihood_error"}
+    absent |= {"inverted_images"}
     for title, rows in (*TABLE.items(), ("", SAMPLES)):
         for row in rows:
             if title.startswith("handwriting"):  # nobody knows who wrote these
@@ -344,7 +345,7 @@ def test_evaluations_at_once_are_all_kept(tmp_path):
 
 
 def test_without_writers_handwriting_is_left_out_and_said_so(capsys):
-    run = types.SimpleNamespace(can_encode=True)
+    run = types.SimpleNamespace(has_encoder=True)
     unknown = dataclasses.replace(bundled(), name="mnist", source="/some/where")
     assert evaluate.open_embedding(EvaluateFlags(), run, unknown) is None
     said = one_line(capsys.readouterr().err)

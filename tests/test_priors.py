@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from mnist.errors import UserError
 from mnist.networks.planar import Mixture, Ring, SwissRoll, Triangle
 from mnist.networks.prior import (
+    BESIDE,
     PLANAR,
     AboutHeads,
     BesideClasses,
@@ -206,3 +208,14 @@ def test_one_style_beside_each_cluster():
 def test_the_plane_has_two_dimensions():
     with pytest.raises(UserError, match="give --feature-size 2"):
         prior_of("swiss-roll", 4, 1.0, 10)
+
+
+def test_a_style_beside_clusters_has_the_density_of_smeared_codes():
+    prior = BesideClasses(2, 3, 1.5)
+    assert isinstance(prior, Density)
+    corners = torch.cat([torch.zeros(3, 2), torch.eye(3)], 1)
+    spread = torch.tensor([1.5, 1.5, BESIDE, BESIDE, BESIDE])
+    parts = Independent(Normal(corners, spread.expand(3, 5)), 1)
+    expected = MixtureSameFamily(Categorical(torch.ones(3)), parts)
+    styles = torch.cat([prior.sample(5), torch.randn(5, 5)])
+    torch.testing.assert_close(prior.log_prob(styles), expected.log_prob(styles))

@@ -29,6 +29,8 @@ TRAINING = ("mnist-sae.py", "mnist-aae.py")
 SCRIPTS = (
     *TRAINING,
     "mnist-vae.py",
+    "mnist-bigan.py",
+    "mnist-gan.py",
     "mnist-classifier.py",
     "encoder-vis.py",
     "generate-all.py",
@@ -75,12 +77,17 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert f"example: ./{script}" in said
-    assert ("(default: 4)" in said) == (script != "mnist-classifier.py")
+    size = {"mnist-classifier.py": None, "mnist-bigan.py": 50, "mnist-gan.py": 64}.get(script, 4)
+    assert size is None or f"(default: {size})" in said
     aae = script == "mnist-aae.py"  # which trains another method, too
-    places = "mnistN.ckpt, labelledN.ckpt, clustersN.ckpt" if aae else "mnistN.ckpt"
-    if script == "mnist-vae.py":
-        places = "vaeN.ckpt"
-    assert (f"(default: {places})" in said) == (script != "mnist-classifier.py")
+    places = {
+        "mnist-aae.py": "mnistN.ckpt, labelledN.ckpt, clustersN.ckpt",
+        "mnist-vae.py": "vaeN.ckpt",
+        "mnist-bigan.py": "biganN.ckpt",
+        "mnist-gan.py": "gan-N-N.ckpt",
+        "mnist-classifier.py": "mnist-classifier.ckpt",
+    }.get(script, "mnistN.ckpt")
+    assert f"(default: {places})" in said
     epochs = "; with --labelled or --clusters: 12 and 60" if aae else ""
     assert (f"on fewer than 20,000 images{epochs})" in said) == script.startswith("mnist-")
 

@@ -100,7 +100,7 @@ ALLOWED = {
     "commands/generate_all.py": {10},  # pictures in a row
     "evaluation/handwriting.py": {10},  # nearest writers, images of one
     "data/augment.py": {10},  # a slope
-    "evaluation/measure.py": {10},  # components of a mixture
+    "networks/fitted.py": {10},  # components of a mixture
     "methods/categorical_aae.py": {10},  # dimensions of a style
     "figures/animation.py": {10},  # milliseconds to a hundredth of a second
     "figures/display.py": {10},  # seconds to wait for an answer

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, SMALL, assert_refused, constant_classifier, one_line, save_run
+from conftest import (
+    ROOT,
+    SMALL,
+    assert_refused,
+    bundled,
+    constant_classifier,
+    one_line,
+    save_run,
+)
 from faults import Faults
 from PIL import Image
 
@@ -449,7 +457,8 @@ def test_bad_input_to_encoder_vis(runs, run_here, tmp_path, flags, says):
 def test_leakage_does_not_depend_on_the_order_of_the_images(runs):
     """The bundled test images come sorted by digit: one half of them says nothing of the other."""
     run = mnist.load(runs(3))
-    found = encoder_vis.measure(run, EncoderVisFlags())
+    test = bundled().test
+    found = encoder_vis.measure(run, test, torch.arange(5), EncoderVisFlags())
     assert found.test.labels.tolist() == sorted(found.test.labels.tolist())
     assert 0.1 < found.leakage < 1  # the first weights' style is not free of the digit
 

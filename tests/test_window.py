@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch._dynamo  # noqa: F401  loaded after Qt, by any test that follows, it crashes
-from conftest import SMALL, SMALL_MODELS, command, environment, save_run
+from conftest import SMALL, SMALL_MODELS, bundled, command, environment, save_run
 from PIL import Image
 
 from mnist.commands.encoder_vis import Look, measure, scatter
@@ -67,8 +67,9 @@ def window(tmp_path, monkeypatch):
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
     flags = EncoderVisFlags(feature_size=3)
     run = open_run(flags)
-    found = measure(run, flags)
-    index = balanced_sample(found.test.labels, 100, 0)
+    test = bundled().test
+    index = balanced_sample(test.labels, 100, 0)
+    found = measure(run, test, index, flags)
     module.application()
     shown = module.StyleWindow(
         scatter(run, flags, found, index), Look(run, found, index), "test", tmp_path / "s.png"

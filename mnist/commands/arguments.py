@@ -104,6 +104,7 @@ def add_option(add: Callable[..., Any], option: Option) -> None:
     known = default is not None and default is not inspect.Parameter.empty
     add(
         flag_of(option.name),
+        dest=option.name,
         help=option.help + (f" (default: {default})" if known else ""),
         **({"choices": option.choices} if option.choices else reading(option)),
     )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from mnist.commands.flags import EncoderVisFlags
 from mnist.commands.tools import as_style, check_output, class_of, open_run, show, write
@@ -20,7 +21,7 @@ from mnist.evaluation import metrics
 from mnist.figures import plotting
 from mnist.figures.display import Probe
 from mnist.figures.images import to_arrays
-from mnist.latent import maps
+from mnist.latent import inversion, maps
 from mnist.networks.planar import Planar
 from mnist.networks.prior import (
     InParts,
@@ -40,10 +41,11 @@ REACH = 3  # standard deviations that a traversal goes each way
 
 
 class Measured(NamedTuple):
-    """The styles of all test images, and what they come to."""
+    """The styles of test images, and what they come to."""
 
     test: Split
-    styles: Tensor  # [B, N]
+    looked_at: int  # images that have a style here: all, or where that would take long some
+    styles: Tensor  # [B, N], NaN of the others
     ks: Tensor | None  # [N], where the prior's distribution is known
     leakage: float
 
@@ -67,8 +69,9 @@ def look_at(flags: EncoderVisFlags, output: Path | None, probe: Probe | None) ->
     if flags.manifold:
         figure = manifold(run, flags)
     else:
-        found = measure(run, flags)
-        index = balanced_sample(found.test.labels, flags.sample_size, flags.seed)
+        test = load_same_dataset(run.config["training"], flags.data_dir).test
+        index = balanced_sample(test.labels, flags.sample_size, flags.seed)
+        found = measure(run, test, index, flags)
         figure = scatter(run, flags, found, index)
         look = Look(run, found, index)
         if flags.csv is not None:
@@ -98,16 +101,23 @@ def refuse_contradictions(flags: EncoderVisFlags) -> None:
 # --- styles of test images ----------------------------------------------------------------------
 
 
-def measure(run: Run, flags: EncoderVisFlags) -> Measured:
-    """Encode all test images, and see how near to the prior and how free of the digit they are."""
-    test = load_same_dataset(run.config["training"], flags.data_dir).test
-    seed = None if flags.means else flags.seed
-    styles = run.style_tensor(test, torch.arange(len(test)), seed)
-    prior = run.method.prior
-    ks = ks_distance(styles, prior.cdf) if isinstance(prior, Marginals) else None
+def measure(run: Run, test: Split, index: Tensor, flags: EncoderVisFlags) -> Measured:
+    """Encode all test images, or without an encoder find the styles of those numbered `index`; see
+    how near to the prior and how free of the digit they are."""
+    if run.has_encoder:
+        index = torch.arange(len(test))
+        some = run.style_tensor(test, index, None if flags.means else flags.seed)
+    else:
+        batch = test.batch(index)
+        with tqdm(desc="finding styles", total=inversion.STEPS, leave=False, disable=None) as bar:
+            some = run.invert(batch.images, batch.labels, tell=bar.update).styles.cpu()
+    labels, prior = test.labels[index], run.method.prior
+    ks = ks_distance(some, prior.cdf) if isinstance(prior, Marginals) else None
     # Every second style is read by the help of the others.
-    leakage = metrics.knn_accuracy(styles[::2], test.labels[::2], styles[1::2], test.labels[1::2])
-    return Measured(test, styles, ks, leakage)
+    leakage = metrics.knn_accuracy(some[::2], labels[::2], some[1::2], labels[1::2])
+    styles = some.new_full((len(test), some.shape[1]), torch.nan)
+    styles[index] = some
+    return Measured(test, len(index), styles, ks, leakage)
 
 
 def scatter(
@@ -123,7 +133,9 @@ def scatter(
         return plotting.projection(points, labels, spec, names, title, subtitle)
     if run.has_posterior:
         shown += ", posterior means" if flags.means else ", drawn from their posteriors"
-    subtitle = f"{shown}.\nOver all {len(found.test):,}: "
+    if not run.has_encoder:
+        shown += ", whose styles were found by descent"
+    subtitle = f"{shown}.\nOver {'all' if run.has_encoder else 'these'} {found.looked_at:,}: "
     if found.ks is not None:
         worst = int(found.ks.argmax())
         subtitle += f"worst KS distance to the prior {found.ks[worst]:.3f} (dimension {worst});\n"

@@ -40,6 +40,7 @@ class Row(NamedTuple):
 TABLE = {
     "classification of test images": [Row("accuracy", "read as their digit", ".2%")],
     "reconstruction of test images": [
+        Row("inverted_images", "images whose style was found by descent", ".0f"),
         Row("mse", "squared error (MSE)", ".4f"),
         Row("bce", "cross-entropy (BCE), nats a pixel", ".4f"),
         Row("ssim", "structural similarity (SSIM)", ".4f"),
@@ -119,7 +120,7 @@ def evaluate(flags: EvaluateFlags) -> None:
     runs = [open_to_evaluate(flags, directory) for directory in directories]
     dataset = common_dataset(runs, flags.data_dir)
     judge = open_classifier(flags, "judge", runs[0])
-    encoding = [run for run in runs if run.can_encode]
+    encoding = [run for run in runs if run.has_encoder]
     embedding = open_embedding(flags, encoding[0], dataset) if encoding else None
     inception = open_inception() if flags.inception else None
     options: dict[str, Any] = {
@@ -181,7 +182,8 @@ def subject_of(run: Run) -> Subject:
 
     return Subject(
         run.spec,
-        encode=run.encode if run.can_encode else None,
+        encode=run.encode if run.has_encoder else None,
+        invert=None if run.has_encoder or not run.can_generate else run.encode,
         draw=draw if run.has_posterior else None,
         decode=run.decode if run.can_decode else None,
         generate=sharp if run.can_generate else None,

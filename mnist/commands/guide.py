@@ -152,7 +152,7 @@ def refuse_contradictions(flags: GuideFlags) -> None:
 
 def styles_behind(run: Run, data: Dataset) -> Styles:
     """Styles of test images for the plane; none of a run that does not encode."""
-    if not run.can_encode:
+    if not run.has_encoder:
         none = np.zeros(0, np.int64)
         return Styles(none, none, np.zeros((0, run.prior.feature_size), np.float32))
     count = min(SEEN, len(data.test))

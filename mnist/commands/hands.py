@@ -57,6 +57,8 @@ def known_writers(run: Run, dataset: Dataset) -> TwoCovariance | None:
     """How the styles of those are distributed who wrote the training images; None if not known."""
     if dataset.train.writers is None or isinstance(run.prior, BesideClasses):
         return None
+    if not run.has_encoder:  # to find the styles of all training images would take hours
+        return None
     every = torch.arange(len(dataset.train))
     return TwoCovariance.fit(run.style_tensor(dataset.train, every), dataset.train.writers)
 

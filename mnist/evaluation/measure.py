@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -21,12 +20,12 @@ from mnist.evaluation.inception import InceptionDistance
 from mnist.latent.two_covariance import TwoCovariance
 from mnist.methods import METHODS, Step
 from mnist.networks import losses
+from mnist.networks.fitted import FittedMixture
 from mnist.networks.planar import Planar
 from mnist.networks.prior import BesideClasses, Density, Marginals, Prior, ks_distance
 from mnist.training.run import Run
 
 LEAST_ACCURACY = {"mnist": 0.99}  # of a judge, by data set
-COMPONENTS = 10  # of the Gaussian mixture of a digit's styles
 COMPARED = 2_000  # generated images whose nearest training images are looked for
 VERY_NEAR = 0.01  # the share of test images that lie so near to a training image
 PART = 1000  # images that are decoded at once
@@ -49,6 +48,7 @@ class Subject(NamedTuple):
         finds_classes: whether `classify` tells clusters, of which nobody has said what they are.
         posterior: images, labels -> mean and deviation of normal styles, [B, N] both.
         log_likelihood: images, styles, labels -> log p(x|z) in nats [B].
+        invert: as `encode`, but so slow that it is asked of a few images only.
     """
 
     spec: DataSpec
@@ -62,6 +62,7 @@ class Subject(NamedTuple):
     finds_classes: bool = False
     posterior: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     log_likelihood: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    invert: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 class Budget(NamedTuple):
@@ -69,9 +70,10 @@ class Budget(NamedTuple):
 
     train: int  # training images, and generated ones that a classifier learns from
     test: int  # test images, and generated ones that are compared with them
+    inverted: int  # test images whose styles are looked for by descent
 
 
-FULL, QUICK = Budget(60_000, 10_000), Budget(6_000, 2_000)
+FULL, QUICK = Budget(60_000, 10_000, 500), Budget(6_000, 2_000, 100)
 PARZEN_HELD_OUT = 1000  # training images that the windows' width is chosen by
 PARZEN_WIDTHS = 0.05, 0.5, 24  # from, to, how many
 QUICK_WRITERS = 60  # all of whose test images are looked at
@@ -132,6 +134,11 @@ def measure(
         share = share_in_cluster if subject.finds_classes else share_read
         numbers["accuracy"] = share(subject.classify, dataset.test)
     train_styles = test_styles = None
+    if subject.invert and subject.decode:
+        few = test.some(slice(budget.inverted))
+        numbers["inverted_images"] = len(few)
+        numbers |= reconstruction(subject.decode, judge, few, encode(subject.invert, few))
+        tell()
     if subject.encode:
         train_means, test_styles = encode(subject.encode, train), encode(subject.encode, test)
         if subject.decode:
@@ -215,7 +222,9 @@ def steps_to_measure(
     """How often `measure` tells of its progress."""
     encodes, generates = bool(subject.encode), bool(subject.generate and subject.prior)
     ex_post = ex_post and encodes and generates
-    steps = encodes * (1 + bool(subject.decode) + bool(subject.prior) + are_hands(subject, dataset))
+    hands = are_hands(subject, dataset)
+    steps = encodes * (1 + bool(subject.decode) + bool(subject.prior) + hands)
+    steps += bool(subject.invert)
     steps += 2 * generates + ex_post
     if importance_samples:
         budget = QUICK if quick else FULL
@@ -482,23 +491,16 @@ def draw_ex_post(styles: Tensor, labels: Tensor, wanted: Tensor, seed: int) -> T
     Ghosh, Sajjadi, Vergari, Black & Schölkopf 2020 (arXiv 1903.12436): where styles do
     not follow the prior, a density that is fitted to them afterwards draws better ones.
     """
-    from sklearn.exceptions import ConvergenceWarning  # late: a second to import
-    from sklearn.mixture import GaussianMixture
-
     drawn = styles.new_empty(len(wanted), styles.shape[1])
+    generator = torch.Generator().manual_seed(seed)
     for label in wanted.unique():
         known, there = styles[labels == label], wanted == label
         if len(known) < 2:  # of which there is no density: the style that there is
             drawn[there] = known[0]
             continue
-        mixture = GaussianMixture(min(COMPONENTS, len(known)), random_state=seed)
-        with warnings.catch_warnings():
-            # Converged or not, it is a density; its steps are so small by then.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture.fit(known.double().numpy())
-        sample, _ = mixture.sample(int(there.sum()))
-        order = np.random.default_rng(seed).permutation(len(sample))  # they come by component
-        drawn[there] = torch.from_numpy(sample[order]).to(styles.dtype)
+        mixture = FittedMixture(styles.shape[1])
+        mixture.fit(known, seed)
+        drawn[there] = mixture.sample(int(there.sum()), generator)
     return drawn
 
 

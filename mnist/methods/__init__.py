@@ -2,8 +2,10 @@
 
 from mnist.methods.aae import AAE
 from mnist.methods.base import Classifies, Decodes, Encodes, HasLikelihood, Method, Step
+from mnist.methods.bigan import BiGAN
 from mnist.methods.categorical_aae import CategoricalAAE
 from mnist.methods.classifier import Classifier
+from mnist.methods.gan import GAN
 from mnist.methods.sae import SAE
 from mnist.methods.vae import VAE
 
@@ -20,5 +22,5 @@ __all__ = [
 
 CLASSIFIER = Classifier.name  # what tools train for an opinion of images
 METHODS: dict[str, type[Method]] = {
-    each.name: each for each in (SAE, AAE, CategoricalAAE, VAE, Classifier)
+    each.name: each for each in (SAE, AAE, CategoricalAAE, VAE, BiGAN, GAN, Classifier)
 }

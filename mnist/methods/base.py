@@ -103,8 +103,14 @@ class Method(nn.Module, ABC):
     name: ClassVar[str]
     headline: ClassVar[str | None] = None  # the number that says most, if there is one
     larger_is_better: ClassVar[bool] = False  # of the headline
+    # Whether its generated images are looked at after each epoch (`mnist/training/diagnosis.py`),
+    # as those of a method that has no error on test images should be.
+    diagnosed: ClassVar[bool] = False
+    batch_size: ClassVar[int] = 250  # images a step, by default
     epochs: ClassVar[tuple[int, int]] = (30, 60)  # by default: on a large data set, on a small one
     starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
+    # Options that a run shares with the one that it starts from by `--from`, if it can.
+    taken_over: ClassVar[tuple[str, ...]] = ()
     script: ClassVar[str | None] = None  # of the training script, where that has another name
     # What an option was in all runs made before there was one, where that is not its default.
     earlier: ClassVar[Mapping[str, Any]] = {}
@@ -159,6 +165,9 @@ class Method(nn.Module, ABC):
 
         What is kept of them belongs to no checkpoint: it has to come out the same every time.
         """
+
+    def fit(self, train: Split) -> None:
+        """Fit to the training images, on the device, what no step fits: after each epoch."""
 
     @abstractmethod
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +17,7 @@ from mnist.data.types import Batch, Dataset, Split, in_turns
 from mnist.errors import UserError
 from mnist.methods.base import Method, Step, cosine
 from mnist.networks import losses
+from mnist.networks.averaging import moving_average
 from mnist.networks.categorical import CategoricalEncoder, apart
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator
@@ -323,18 +324,3 @@ class CategoricalAAE(Method):
         return f"{found}{how} and a style of {size} numbers" + (
             ", added up" if self.heads is not None else ""
         )
-
-
-def moving_average(keep: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """How an average of weights moves in a step: it keeps this share of itself.
-
-    In the beginning it is the plain mean, which soon forgets the first steps.
-    """
-
-    def moved(average: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
-        if not average.is_floating_point():
-            return weights
-        kept = torch.as_tensor(1 - 1 / (steps + 1)).clamp(max=keep)
-        return average.lerp(weights, 1 - kept.to(average.dtype))
-
-    return moved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,11 +13,12 @@ from mnist.data.augment import outliers_of, redrawn, shifted
 from mnist.data.mnist import MNIST
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch
+from mnist.errors import UserError
 from mnist.methods.base import Method, Step, cosine
 from mnist.networks.classifier import ClassifierNetwork
 from mnist.networks.losses import accuracy
 from mnist.networks.player import Player
-from mnist.options import Count, Positive, Whole
+from mnist.options import Count, Folder, Positive, Whole
 
 # Of each batch's size: outliers added to it, and images in it that are redrawn.
 OUTLIERS, REDRAWN = 0.2, 0.1
@@ -32,11 +33,16 @@ class Classifier(Method):
         blocks: residual blocks more in the convolutional network.
         outliers: learn another class as well, of images that are none of the data set's, by
             examples that are made for each batch (`mnist/data/augment.py`).
+        from_: start from the layers of the classifier in DIR, the last of them apart, which may
+            tell other classes: transfer learning (Yosinski et al. 2014, arXiv 1411.1792).
+        freeze: keep the first K of these layers as they are.
     """
 
     name = "classifier"
     headline = "loss"
     epochs = (8, 40)
+    taken_over = ("layers", "blocks", "outliers")
+    only_with: ClassVar = {"freeze": {"from_": True}}
 
     def __init__(
         self,
@@ -45,6 +51,8 @@ class Classifier(Method):
         layers: Count | None = None,
         blocks: Whole = 0,
         outliers: bool = False,
+        from_: Folder | None = None,
+        freeze: Whole = 0,
         lr: Positive = 4e-3,
         **common: Any,
     ):
@@ -57,7 +65,36 @@ class Classifier(Method):
             )
         # Convolutions want a pixel's channels side by side; on a CPU that halves their time.
         self.classifier.to(memory_format=torch.channels_last)
-        self.players["classifier"] = Player(self.classifier, lr=lr)
+        learnt = self.classifier.learnt_layers()
+        if freeze >= len(learnt):
+            raise UserError(
+                f"--freeze {freeze} of {len(learnt)} layers: the last one has to learn the "
+                f"{spec.class_word}s, so freeze {len(learnt) - 1} at most"
+            )
+        self.frozen = learnt[:freeze]
+        self.train()
+        self.players["classifier"] = Player(*learnt[freeze:], lr=lr)
+
+    def start_from(self, other: Classifier) -> None:
+        """Take over the layers of a classifier of such images, but for the last.
+
+        Raises:
+            UserError: it is of images of another size.
+        """
+        if other.spec.image_shape != self.spec.image_shape:
+            raise UserError(
+                f"it is of images of {other.spec.size}, and these are of {self.spec.size}"
+            )
+        both = self.classifier.learnt_layers(), other.classifier.learnt_layers()
+        for ours, theirs in zip(*(layers[:-1] for layers in both), strict=True):
+            ours.load_state_dict(theirs.state_dict())
+
+    def train(self, mode: bool = True) -> Classifier:
+        """As every module; what is frozen keeps the statistics of its normalisation, too."""
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()
+        return self
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         images, labels = shifted(batch.images, self.rng), batch.labels

@@ -53,6 +53,10 @@ class ClassifierNetwork(nn.Module):
             sizes = [math.prod(image_shape), *[WIDTH] * (layers - 1), outputs]
             self.network = nn.Sequential(nn.Flatten(), *mlp(sizes))
 
+    def learnt_layers(self) -> list[nn.Module]:
+        """Its layers that have weights, in order."""
+        return [layer for layer in self.network if any(True for _ in layer.parameters())]
+
     def features(self, images: Tensor) -> Tensor:
         """What the last layer sees; of the convolutional network its mean over places.
 

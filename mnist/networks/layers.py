@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 def class_code(labels: Tensor | None, classes: int) -> Tensor:
@@ -35,6 +36,16 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Seque
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
+
+
+def normalise_spectrally(network: nn.Module) -> None:
+    """Divide each layer's weights by their largest singular value, from now on.
+
+    A network of such layers is no steeper than its activations: Miyato, Kataoka, Koyama & Yoshida
+    2018 (arXiv 1802.05957, section 2.1).
+    """
+    for layer in [each for each in network.modules() if isinstance(each, nn.Linear | nn.Conv2d)]:
+        spectral_norm(layer)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the players descend: pure functions of logits, each with its equation and source."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -52,6 +53,52 @@ def generator_loss(style_logits: Tensor) -> Tensor:
     the discriminator still wins. Logits of any shape -> a scalar, in nats.
     """
     return F.softplus(-style_logits).mean()
+
+
+def least_squares(real: Tensor, fake: Tensor) -> Tensor:
+    """A discriminator's loss ½ E (D(x) - 1)² + ½ E D(G(z))²: Mao et al. 2017 (arXiv 1611.04076,
+    eq. 9). Outputs of any shape -> a scalar."""
+    return ((real - 1).square().mean() + fake.square().mean()) / 2
+
+
+def least_squares_generator(fake: Tensor) -> Tensor:
+    """The generator's, ½ E (D(G(z)) - 1)²: likewise."""
+    return (fake - 1).square().mean() / 2
+
+
+def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    """A critic's estimate E f(x) - E f(G(z)) of the Wasserstein distance, if f is 1-Lipschitz.
+
+    Arjovsky, Chintala & Bottou 2017 (arXiv 1701.07875, eq. 2). Outputs of any shape -> a scalar.
+    """
+    return real.mean() - fake.mean()
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor
+) -> Tensor:
+    """How far from 1 a critic's slopes are between real and generated images: E (‖∇f(x̂)‖ - 1)².
+
+    Gulrajani et al. 2017 (arXiv 1704.00028, eq. 3), x̂ being on the line between each pair.
+
+    Args:
+        critic: images [B, ...] -> [B, 1].
+        real, fake: [B, ...].
+        share: how far from the real one x̂ is, [B, 1, ...] in [0, 1].
+    """
+    between = torch.lerp(real, fake, share).requires_grad_()
+    (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def pulling_away(codes: Tensor) -> Tensor:
+    """How alike the codes [B, F] of generated images are: the mean squared cosine of all pairs.
+
+    Zhao, Mathieu & LeCun 2017 (arXiv 1609.03126, eq. 4): -> a scalar from 0 to 1.
+    """
+    unit = F.normalize(codes, dim=1)
+    count = len(codes)
+    return ((unit @ unit.T).square().sum() - count) / (count * (count - 1))
 
 
 def rate(posterior: Normal, std: float) -> Tensor:

@@ -106,12 +106,18 @@ class Gaussian:
 
 
 class Uniform:
-    """Independent numbers of mean zero, uniform: over a square where there are two."""
+    """Independent numbers, uniform about their mean: over a square where there are two."""
 
-    def __init__(self, feature_size: int, std: float = 1.0):
+    def __init__(self, feature_size: int, std: float = 1.0, mean: float = 0.0):
         self.feature_size = feature_size
         self.std = std
+        self.mean = mean
         self.limit = std * math.sqrt(3)
+
+    @classmethod
+    def between(cls, least: float, most: float, feature_size: int) -> Uniform:
+        """Over numbers from `least` to `most`."""
+        return cls(feature_size, (most - least) / math.sqrt(12), (least + most) / 2)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """float32 [count, N], on the generator's device."""
@@ -120,15 +126,15 @@ class Uniform:
 
     def cdf(self, style: Tensor) -> Tensor:
         """P(number ≤ x), of each number by itself: [B, N] -> [B, N] in [0, 1]."""
-        return ((style / self.limit + 1) / 2).clamp(0, 1)
+        return (((style - self.mean) / self.limit + 1) / 2).clamp(0, 1)
 
     def pdf(self, number: Tensor) -> Tensor:
         """Density of a dimension, of any shape."""
-        return (number.abs() <= self.limit) / (2 * self.limit)
+        return ((number - self.mean).abs() <= self.limit) / (2 * self.limit)
 
     def icdf(self, probability: Tensor) -> Tensor:
         """The value that a dimension is below with this probability: the inverse of `cdf`."""
-        return self.limit * (2 * probability - 1)
+        return self.mean + self.limit * (2 * probability - 1)
 
 
 class AboutHeads:
@@ -163,8 +169,14 @@ class AboutHeads:
         return self.heads.detach().to(noise.device).T[which] + self.spread * noise
 
 
+BESIDE = 0.1  # standard deviation about a one-hot code, where that is to have a density
+
+
 class BesideClasses:
-    """A normal style, and beside it the one-hot code of one of K classes."""
+    """A normal style, and beside it the one-hot code of one of K classes.
+
+    Its density is that of codes a little beside their corners, for descents that have to move.
+    """
 
     part_word = "cluster"
     parts_are_classes = False
@@ -182,6 +194,14 @@ class BesideClasses:
         style = normal(count, self.style_size, generator)
         code = torch.nn.functional.one_hot(which, self.parts)
         return torch.cat([self.std * style, code.to(style.dtype)], 1)
+
+    def log_prob(self, style: Tensor) -> Tensor:
+        """Log-density of each style, in nats: [..., N + K] -> [...]."""
+        own, code = style.split([self.style_size, self.parts], -1)
+        corners = torch.eye(self.parts, dtype=style.dtype, device=style.device)
+        about = Gaussian(self.parts, BESIDE).log_prob(code.unsqueeze(-2) - corners)
+        of_style = Gaussian(self.style_size, self.std).log_prob(own)
+        return of_style + about.logsumexp(-1) - math.log(self.parts)
 
 
 def drawn_parts(parts: int, count: int, generator: torch.Generator | None) -> Tensor:

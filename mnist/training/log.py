@@ -17,6 +17,8 @@ LOOK_EVERY = 10  # batches
 # How numbers are told: (who, what). Others are told by their names.
 WORDS = {
     "mse": ("AutoEncoder", "mse"),
+    "frechet": ("Samples", "Fréchet distance from real images"),
+    "discriminator_accuracy": ("Discriminator", "accuracy in pairs of a real and another image"),
     "ks": ("Style", "worst KS distance to the prior"),
     "gauss_detection": ("GaussDiscriminator", "actual gauss detection accuracy"),
     "feature_detection": ("GaussDiscriminator", "feature space detection accuracy"),
@@ -168,6 +170,8 @@ class Report:
         held_out = numbers.get("held_out", {})
         if self.headline in held_out:
             self.detail(f"  held out: {self.headline}={held_out[self.headline]:.4f}")
+        if "generated" in numbers:
+            self.detail(f"  Samples: {generated_in(numbers)}")
         if written:
             self.detail(f"  {written}")
         time = f"{seconds:.1f} s an epoch, {clock(left)} to go"
@@ -177,12 +181,13 @@ class Report:
 
     def summary(self, numbers: dict[str, dict[str, float]]) -> str:
         """An epoch's headline by part of the data; without one, its losses."""
-        return ", ".join(
+        told = [
             f"{prefix}{name}={numbers[part][name]:.4f}"
             for part, prefix in {"train": "", "test": "test ", "held_out": "held-out "}.items()
             for name in ([self.headline] if self.headline else losses_in(numbers.get(part, {})))
             if name in numbers.get(part, {})
-        )
+        ]
+        return ", ".join(told + ([generated_in(numbers)] if "generated" in numbers else []))
 
     def numbers(self, numbers: dict[str, float]) -> None:
         """Those numbers that there are words for, a line each; if there are none, all losses."""
@@ -190,6 +195,13 @@ class Report:
         for name in told or losses_in(numbers):
             who, what = WORDS.get(name, ("Loss", name))
             self.detail(f"  {who}: {what}={numbers[name]:.4f}")
+
+
+def generated_in(numbers: dict[str, dict[str, float]]) -> str:
+    """What a generator's images are of, in a few words."""
+    of = numbers["generated"]
+    shares = " ".join(f"{of[name]:.3f}" for name in of if name.startswith("share_"))
+    return f"modes={of['modes']:.0f}, shares of the classes={shares}"
 
 
 def losses_in(numbers: dict[str, float]) -> list[str]:

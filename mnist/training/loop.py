@@ -13,6 +13,7 @@ from mnist.errors import Diverged, StorageFailed, UserError
 from mnist.files import write_file
 from mnist.methods import Method, Step
 from mnist.training.checkpoint import Progress
+from mnist.training.diagnosis import Diagnosis
 from mnist.training.log import Report
 from mnist.training.run_directory import RunDirectory
 from mnist.training.samples import draw_samples
@@ -35,13 +36,15 @@ def train(
     report: Report,
     save_every: int | None = None,
     patience: int | None = None,
+    keep_best: bool = False,
     tell: Callable[[Numbers], None] = lambda row: None,
 ) -> None:
     """Train up to `epochs` epochs, saving at the end of each and when asked to.
 
     Args:
         method: on its device, with the weights that belong to `progress`.
-        dataset: on the same device, with images held out if there is a `patience`.
+        dataset: on the same device, with images held out if there is a `patience`, or the best
+            epoch is to be kept.
         run_dir: where the run is kept.
         progress: where to start, `Progress()` for a new run; it is moved along.
         epochs: in all, those already done included.
@@ -51,6 +54,7 @@ def train(
         report: who is told.
         save_every: steps between two more checkpoints, counted from the start of the training.
         patience: epochs without a better headline on the images held out, after which it ends.
+        keep_best: keep the epoch whose headline on the images held out is the best, besides.
         tell: called after each epoch with its row of metrics.csv.
 
     Raises:
@@ -61,9 +65,14 @@ def train(
     """
     steps = steps_per_epoch(dataset, batch_size)
     method.prepare(dataset.train)
+    diagnosis = None
+    if method.diagnosed and len(dataset.train.labelled):
+        diagnosis = Diagnosis(dataset.train, method.spec, seed)
     try:
         with Signals() as signals:
             for epoch in range(progress.epoch, epochs):
+                if keep_best and progress.step == 0:
+                    save_best(method, run_dir, progress)  # where the last save was the last thing
                 if patience and waited(progress.rows, method) >= patience:
                     report.line(f"[Epoch {epoch}] Stopping early: no better for {patience} epochs.")
                     break
@@ -90,14 +99,18 @@ def train(
 
                 trained = time.perf_counter()
                 report.training(epoch + 1, means)
-                seen, written = look_at(method, dataset, epoch + 1, run_dir)
+                seen, written = look_at(method, dataset, epoch + 1, run_dir, diagnosis)
                 seen["train"] = means | seen["train"]
                 progress.finish_epoch(steps, **seen)
                 seconds = (trained - began) * steps / (steps - first)
                 seconds += time.perf_counter() - trained
                 left = seconds * (epochs - epoch - 1)
                 report.validation(epoch + 1, seen, written, seconds, left)
+                if diagnosis and (wrong := diagnosis.collapse(seen["generated"])):
+                    report.warn(f"[Epoch {epoch + 1}] {run_dir.path} has collapsed: {wrong}")
                 saved = run_dir.save(method, progress)
+                if keep_best:
+                    save_best(method, run_dir, progress)
                 report.detail("Model parameters and trainer state saved.")
                 tell(progress.rows[-1])
                 if progress.epoch < epochs:
@@ -181,7 +194,11 @@ def refuse_non_finite(numbers: Numbers, when: str, run_dir: RunDirectory) -> Non
 
 
 def look_at(
-    method: Method, dataset: Dataset, epoch: int, run_dir: RunDirectory
+    method: Method,
+    dataset: Dataset,
+    epoch: int,
+    run_dir: RunDirectory,
+    diagnosis: Diagnosis | None,
 ) -> tuple[dict[str, Numbers], str | None]:
     """A method's numbers after an epoch, by part of the data, and where its picture was written.
 
@@ -194,10 +211,16 @@ def look_at(
         StorageFailed: the disk refuses the picture.
     """
     with method.averaged():
+        method.fit(dataset.train)
         numbers = {"train": calibrate(method, dataset.train)}
         for name, split in {"test": dataset.test, "held_out": dataset.held_out}.items():
             if split:
                 numbers[name] = validate(method, split)
+        if diagnosis:
+            reals = {"test": dataset.test, "held_out": dataset.held_out}
+            found = diagnosis.look(method, {name: split for name, split in reals.items() if split})
+            for part, each in found.items():
+                numbers[part] = numbers.get(part, {}) | each
         for each in numbers.values():
             refuse_non_finite(each, f"after epoch {epoch}", run_dir)
         samples = draw_samples(method, dataset.test)
@@ -231,10 +254,16 @@ def waited(rows: list[Numbers], method: Method | type[Method]) -> int:
     except KeyError as error:
         raise UserError(
             f"the headline of {method.name}, {method.headline}, is none of its numbers about "
-            "images held out: --patience cannot go by it"
+            "images held out: neither --patience nor --keep-best can go by it"
         ) from error
     best = max if method.larger_is_better else min
     return len(values) - 1 - values.index(best(values)) if values else 0
+
+
+def save_best(method: Method, run_dir: RunDirectory, progress: Progress) -> None:
+    """Keep the epoch just done, if it is the best so far by the images held out."""
+    if progress.rows and waited(progress.rows, method) == 0:
+        run_dir.save_best(method, progress)
 
 
 def save_within_epoch(method: Method, run_dir: RunDirectory, progress: Progress) -> str:

@@ -34,7 +34,6 @@ from mnist.training.run_directory import RunDirectory
 from mnist.training.settings import Settings
 from mnist.version import __version__
 
-BATCH_SIZE = 250
 METHODS_PACKAGE = Method.__module__.rpartition(".")[0]
 LARGE = (
     20_000  # training images: a smaller set needs more epochs, up to where it is learnt by heart
@@ -114,6 +113,7 @@ def train_run(
             log_every=settings.log_every,
             save_every=settings.save_every,
             patience=training.get("patience"),
+            keep_best=training.get("keep_best", False),
             report=report,
             tell=tell,
         )
@@ -128,10 +128,15 @@ def refuse_unknown(settings: Settings) -> None:
     """
     if settings.method not in METHODS:
         raise UserError(f"no method named {settings.method!r}: choose from {', '.join(METHODS)}")
-    if settings.patience and METHODS[settings.method].headline is None:
+    if METHODS[settings.method].headline is None and (flag := goes_by_headline(settings)):
         raise UserError(
-            f"--patience goes by a method's headline, and {settings.method} has none: leave it out"
+            f"{flag} goes by a method's headline, and {settings.method} has none: leave it out"
         )
+
+
+def goes_by_headline(settings: Settings) -> str | None:
+    """The flag that was given which goes by the headline on images held out, if one was."""
+    return "--patience" if settings.patience else "--keep-best" if settings.keep_best else None
 
 
 def resumed(
@@ -144,7 +149,7 @@ def resumed(
     """The run in a directory, from where it stands."""
     config = copy.deepcopy(checkpoint.config)
     training = config["training"]
-    for name in ("epochs", "deterministic", "patience"):  # what may change
+    for name in ("epochs", "deterministic", "patience", "keep_best"):  # what may change
         if getattr(settings, name) is not None:
             training[name] = getattr(settings, name)
     dataset = load_same_dataset(training, settings.data_dir)
@@ -181,12 +186,22 @@ def fresh(
     precision = options.get("precision") or "auto"
     options["precision"] = choose_precision(precision, device)
     parent = find_parent(run_dir, there, settings.method)
+    source = None
     if parent is None:
         dataset = find_dataset(settings.dataset, settings.data_dir, report)
         note = f"a new run in {run_dir.path}"
+        if folder := options.get("from_"):
+            source = read_source(folder, kind)
+            theirs = source.config
+            shared = {name: theirs[name] for name in kind.taken_over}
+            asked = replace(settings, patience=None, keep_best=None)
+            refuse_contradictions(RunDirectory(folder), {"model": shared, "training": {}}, asked)
+            options |= shared
+            note += f", from the layers of {folder}"
     else:
         theirs = parent.config
         model = parent.build().config
+        refuse_lost(run_dir, theirs["method"], model, kind)
         shared = {key: model[key] for key in inherited(theirs["method"], kind)}
         training = {"dataset": theirs["training"]["dataset"]}
         refuse_contradictions(run_dir, {"model": shared, "training": training}, settings)
@@ -206,6 +221,11 @@ def fresh(
         raise UserError(str(error)) from error
     refuse_unused(kind, settings.options, config)
     method = kind(dataset.spec, **options).to(device)
+    if source:
+        try:
+            method.start_from(source)
+        except UserError as error:
+            raise UserError(f"--from {options['from_']}: {error}") from error
     if parent:
         parent.load_weights(method, strict=False)
     config = describe(method, dataset, settings)
@@ -213,6 +233,36 @@ def fresh(
     # Or complain before anything is written.
     steps_per_epoch(dataset, config["training"]["batch_size"])
     return Plan(method, dataset, config, Progress(), note, parent)
+
+
+def refuse_lost(
+    run_dir: RunDirectory, parent: str, model: Mapping[str, Any], kind: type[Method]
+) -> None:
+    """Raise a UserError where a run has what a method that is to go on from it knows nothing of."""
+    for name, option in options_of(METHODS[parent]).items():
+        if name not in options_of(kind) and model[name] != option.default:
+            raise UserError(
+                f"{run_dir.path} was trained with {flag_of(name)} {model[name]}, from which "
+                f"{script_of(kind.name)} cannot go on: name another --ckpt-dir"
+            )
+
+
+def read_source(folder: str, kind: type[Method]) -> Method:
+    """The method, with its weights, whose layers a new run starts from.
+
+    Raises:
+        UserError: there is none in that directory, or one of another kind.
+    """
+    checkpoint = RunDirectory(folder).require_newest()
+    name = checkpoint.config["method"]
+    if name != kind.name:
+        raise UserError(
+            f"--from {folder} was trained by {script_of(name)}: name a run of "
+            f"{script_of(kind.name)}"
+        )
+    method = checkpoint.build()
+    checkpoint.load_weights(method)
+    return method
 
 
 def refuse_unused(kind: type[Method], given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -297,9 +347,10 @@ def refuse_contradictions(
     """
     saved = config["model"] | config["training"]
     instead = "leave {} out, or name another --ckpt-dir"
-    if settings.patience and not saved.get("patience") and not saved.get("hold_out"):
+    held_out = saved.get("patience") or saved.get("hold_out")
+    if (flag := goes_by_headline(settings)) and not held_out:
         raise UserError(
-            f"{run_dir.path} was trained without --patience, so no images were held out for "
+            f"{run_dir.path} was trained without {flag}, so no images were held out for "
             f"it: {instead.format('it')}"
         )
     given = {k: v for k, v in settings.options.items() if not (k == "precision" and v == "auto")}
@@ -368,7 +419,7 @@ def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, 
     """What goes into config.json."""
     large, small = method.epochs
     hold_out = settings.hold_out
-    if settings.patience and hold_out is None:
+    if goes_by_headline(settings) and hold_out is None:
         hold_out = len(dataset.train) // HELD_OUT
     return {
         "method": method.name,
@@ -377,10 +428,11 @@ def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, 
         "training": {
             "dataset": dataset.name,
             "dataset_sha256": dataset.sha256,
-            "batch_size": settings.batch_size or BATCH_SIZE,
+            "batch_size": settings.batch_size or method.batch_size,
             "epochs": settings.epochs or (large if len(dataset.train) >= LARGE else small),
             "hold_out": hold_out,
             "patience": settings.patience,
+            "keep_best": bool(settings.keep_best),
             "deterministic": bool(settings.deterministic),
         },
         "machine": machine(method.device),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.distributions import Distribution, Normal
 
 from mnist.data import DataSpec, Split, load_same_dataset, to_bytes
 from mnist.errors import UserError
+from mnist.latent.inversion import STEPS, Inversion, invert
 from mnist.methods import Classifies, Decodes, Encodes, HasLikelihood
 from mnist.networks.classifier import PART
 from mnist.networks.prior import Density, Prior
@@ -22,6 +24,8 @@ from mnist.training.run_directory import RunDirectory
 from mnist.training.validation import drawn_style, mean_style
 
 BATCH = 2000  # images that are encoded or decoded at once
+STARTS = 8  # styles drawn from the prior, from which that of an image is looked for
+PIXEL_STD = 0.1  # that pixels are taken to have about a generator's, when it is looked for
 
 
 class Styles(NamedTuple):
@@ -110,9 +114,14 @@ class Run:
     # --- what it can do -----------------------------------------------------------------------
 
     @property
-    def can_encode(self) -> bool:
-        """Images to styles."""
+    def has_encoder(self) -> bool:
+        """A network from images to styles."""
         return isinstance(self.method, Encodes)
+
+    @property
+    def can_encode(self) -> bool:
+        """Images to styles: by its encoder, or else by looking for them, which takes longer."""
+        return self.has_encoder or self.can_generate
 
     @property
     def can_decode(self) -> bool:
@@ -137,13 +146,13 @@ class Run:
     @property
     def has_posterior(self) -> bool:
         """Whether an image leaves its style open: see `posterior`."""
-        return self.can_encode and isinstance(self.of_blank(), Distribution)
+        return self.has_encoder and isinstance(self.of_blank(), Distribution)
 
     @property
     def has_likelihood(self) -> bool:
         """Whether the likelihood of an image can be estimated by styles of its posterior."""
         known = isinstance(self.method, HasLikelihood) and isinstance(self.method.prior, Density)
-        return known and self.can_encode and isinstance(self.of_blank(), Normal)
+        return known and self.has_encoder and isinstance(self.of_blank(), Normal)
 
     def of_blank(self) -> Tensor | Distribution:
         """What its encoder makes of an image without ink."""
@@ -235,6 +244,8 @@ class Run:
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The style of each image; where it leaves that open, the mean of its posterior.
 
+        A run without an encoder looks for it: see `invert`.
+
         Args:
             images: float32 [B, C, H, W] in [0, 1], 1 being ink.
             labels: their classes, int64 [B]. An unconditional run needs none.
@@ -301,8 +312,58 @@ class Run:
     def encoded(self, images: Tensor, labels: Tensor | None) -> Tensor | Distribution:
         """Styles of images or their posteriors: arguments and errors as `encode`."""
         self.require("encode")
+        if not self.has_encoder:
+            return self.invert(images, labels).styles
         self.check_images(images)
         return self.method.encode(*self.moved(images, self.check_labels(labels, len(images))))
+
+    def invert(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        seed: int = 0,
+        steps: int = STEPS,
+        tell: Callable[[], None] = lambda: None,
+    ) -> Inversion:
+        """The likeliest style of each image that descent finds, with an encoder or without.
+
+        As if pixels were normal about the generator's: log p(x|z) + log p(z) is to be as large as
+        can be, from styles drawn from the prior, where its density is known.
+
+        Args:
+            images, labels: as for `encode`.
+            seed: of the styles that it starts from.
+            steps: of descent.
+            tell: called after each of them.
+
+        Raises:
+            Unable: it cannot generate.
+            ValueError: as `encode`.
+        """
+        self.require("generate")
+        self.check_images(images)
+        labels = self.check_labels(labels, len(images))
+        prior, rng = self.prior, torch.Generator().manual_seed(seed)
+        starts = prior.sample(STARTS * len(images), rng).unflatten(0, (STARTS, -1))
+        nats = 2 * PIXEL_STD**2 / self.spec.pixels  # one of them, as an error of the pixels
+
+        def unlikely(styles: Tensor) -> Tensor:
+            if not isinstance(prior, Density):
+                return styles.new_zeros(len(styles))
+            return -nats * prior.log_prob(styles)
+
+        def decode(styles: Tensor, which: Tensor) -> Tensor:
+            return self.decoder(styles, None if labels is None else labels[which.cpu()])
+
+        return invert(
+            images.to(self.device),
+            decode,
+            starts.to(self.device),
+            steps,
+            penalty=unlikely,
+            tell=tell,
+        )
 
     def styles(
         self, count: int = 500, seed: int = 0, data_dir: str | os.PathLike[str] | None = None

@@ -7,6 +7,7 @@
       train.log               what training said: a line is lost at worst
       checkpoints/
         step-00000300/        one moment of the run (mnist/checkpoint.py): the newest few are kept
+      best/checkpoints/       the best epoch's, if it is to be kept: a run for every tool
       .lock                   held by the process that writes here
 
 A checkpoint stands alone: the copies beside it are for people, and are made anew from it. What is
@@ -36,7 +37,7 @@ STEP = re.compile(r"step-\d{8}")  # their names, which sort by the number of ste
 
 # What a run directory holds, or was left with by a start that did not live to its first checkpoint;
 # besides, runs that were moved out of the way, by the names of methods.
-OURS = {".lock", "checkpoints", "config.json", "metrics.csv", "samples", "train.log"}
+OURS = {".lock", "best", "checkpoints", "config.json", "metrics.csv", "samples", "train.log"}
 
 
 class RunDirectory:
@@ -247,6 +248,28 @@ class RunDirectory:
                 "again; what was saved before is whole"
             ) from error
         return target
+
+    def save_best(self, method: Method, progress: Progress) -> None:
+        """Write a checkpoint of this moment that stays until a better one comes: into `best`.
+
+        Raises:
+            StorageFailed: the disk refuses; the one before it is untouched.
+        """
+        best = RunDirectory(self.path / "best")
+        target = best.checkpoints / f"step-{progress.steps:08d}"
+        if target in best.folders():
+            return
+        self.check_ours()
+        try:
+            best.checkpoints.mkdir(parents=True, exist_ok=True)
+            files.write_folder(target, contents(self.config, method, progress))
+            for old in best.folders()[:-1]:
+                files.discard(old)
+        except OSError as error:
+            raise StorageFailed(
+                f"cannot save to {target} ({error.strerror}): mend that and give the same command "
+                "again; what was saved before is whole"
+            ) from error
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         """Make metrics.csv hold these rows: whole rows, one an epoch."""

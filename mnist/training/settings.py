@@ -18,7 +18,7 @@ class Settings:
         method: a key of `METHODS`.
         options: of the method, those that were given.
         epochs (E): epochs in all.
-        batch_size (B): images a step (default: 250).
+        batch_size (B): images a step.
         ckpt_dir (DIR): directory of the run, which is resumed there.
         dataset (NAME): mnist, the 70,000 images, or mnist-5k, those that are always there; auto
             takes the first it can have (default: auto).
@@ -28,6 +28,7 @@ class Settings:
             validate on them as well.
         patience (P): stop after P epochs without improvement on held-out training images; keeps the
             last weights.
+        keep_best: keep the best epoch by held-out training images as well, as a run in DIR/best.
         device: where to compute (default: auto).
         log_every (K): batches between two lines.
         save_every (K): steps between two checkpoints, besides the one at each epoch's end.
@@ -45,6 +46,7 @@ class Settings:
     data_dir: str | None = None
     hold_out: Count | None = None
     patience: Count | None = None
+    keep_best: bool | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] | None = None
     log_every: Count = 100
     save_every: Count | None = None

@@ -1,0 +1,236 @@
+"""GANs: a generator against a discriminator, by the losses and conditions that people compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from mnist.data.spec import DataSpec
+from mnist.data.types import Batch, Dataset
+from mnist.errors import UserError
+from mnist.methods.base import Method, Step, cosine
+from mnist.networks.averaging import moving_average
+from mnist.networks.convolutional import (
+    ConvolutionalFeatures,
+    ConvolutionalGenerator,
+    EnergyDiscriminator,
+    ImageDiscriminator,
+)
+from mnist.networks.decoder import Decoder
+from mnist.networks.games import GAMES
+from mnist.networks.layers import mlp, normalise_spectrally
+from mnist.networks.player import Player
+from mnist.networks.prior import BesideClasses, Gaussian, Prior
+from mnist.options import Count, Positive, Share, Weight
+
+FEATURES = 256  # that a discriminator judges images by
+HIDDEN = (512, 1024)  # layers of a perceptron; a discriminator has them in reverse
+CODES = 2  # continuous ones of InfoGAN: the first dimensions of the style
+
+
+class GAN(Method):
+    """Generative adversarial networks: Goodfellow et al. 2014, arXiv 1406.2661, and what followed.
+
+    A discriminator tells real images from generated ones, and a generator learns to be taken for
+    real.
+
+    Args (besides those of `Method`):
+        loss: what they play for (`mnist/networks/games.py`): gan, the non-saturating game
+            (Goodfellow et al. 2014); lsgan, least squares (Mao et al. 2017); wgan, the Wasserstein
+            distance by a critic with clipped weights (Arjovsky et al. 2017), and wgan-gp by one
+            with a gradient penalty (Gulrajani et al. 2017); began, an autoencoder's errors in
+            balance (Berthelot et al. 2017), and ebgan as energies (Zhao et al. 2017).
+        condition: what the generator is told besides the style: none; cgan, the class, which the
+            discriminator is told as well (Mirza & Osindero 2014); acgan, the class, which the
+            discriminator has to name (Odena et al. 2017); infogan, one of as many clusters as there
+            are classes, found without labels (Chen et al. 2016).
+        network: convolutional, or perceptrons.
+        width: channels of a convolutional network at half of an image's size.
+        feature_size: N, dimensions of the style.
+        discriminator_lr: learning rate of the discriminator or critic.
+        momentum: Adam's β₁ of both. By default 0 with wgan and wgan-gp, else 0.5.
+        critic_steps: updates of the discriminator for each of the generator's. By default 5 with
+            wgan and wgan-gp, else 1.
+        spectral: normalise the layers of the discriminator spectrally (Miyato et al. 2018). By
+            default with gan and lsgan only.
+        information_weight: weight of what acgan and infogan find again.
+        averaging: share of the averaged generator that a step keeps, by which images are made; 0
+            for none.
+    """
+
+    name = "gan"
+    headline = "frechet"
+    diagnosed = True
+    epochs = (30, 60)
+    batch_size = 100
+
+    @classmethod
+    def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+        game = GAMES[options.get("loss", "gan")]
+        names = ("critic_steps", "momentum", "spectral")
+        return {name: getattr(game, name) for name in names}
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        loss: Literal["gan", "lsgan", "wgan", "wgan-gp", "began", "ebgan"] = "gan",
+        condition: Literal["none", "cgan", "acgan", "infogan"] = "none",
+        network: Literal["convolutional", "mlp"] = "convolutional",
+        width: Count = 32,
+        feature_size: Count = 64,
+        lr: Positive = 1e-3,
+        discriminator_lr: Positive = 1e-3,
+        momentum: Share = 0.5,
+        critic_steps: Count = 1,
+        spectral: bool = True,
+        information_weight: Weight = 1.0,
+        averaging: Share = 0.999,
+        **common: Any,
+    ):
+        super().__init__(spec, lr=lr, **common)
+        self.game = GAMES[loss]()
+        if condition not in self.game.conditions:
+            raise UserError(
+                f"--condition {condition} with --loss {loss} is in no paper that we know: it goes "
+                f"with --condition {' or '.join(self.game.conditions)}"
+            )
+        self.condition, self.network, self.width = condition, network, width
+        self.critic_steps, self.information_weight = critic_steps, information_weight
+        self.conditional = self.needs_labels = condition in ("cgan", "acgan")
+        self.finds_classes = condition == "infogan"
+        self.prior: Prior = Gaussian(feature_size)
+        if condition == "infogan":
+            self.prior = BesideClasses(max(feature_size, CODES), spec.classes, 1.0)
+        with self.seeded("generator"):
+            told = spec.classes if self.conditional else 0
+            self.generator = self.make_generator(told, self.prior.feature_size)
+        with self.seeded("discriminator"):
+            self.discriminator = self.make_discriminator()
+            if spectral:  # but for what finds a code, whose answers may be as sure as it is
+                normalise_spectrally(self.discriminator.features)
+                if isinstance(self.discriminator, ImageDiscriminator):
+                    normalise_spectrally(self.discriminator.verdict)
+        if condition in ("acgan", "infogan"):
+            self.classify = self.found_class
+        betas = momentum, 0.999
+        self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr, betas=betas)
+        self.players["generator"] = Player(self.generator, lr=lr, betas=betas)
+        if averaging:
+            self.averages["generator"] = AveragedModel(
+                self.generator, avg_fn=moving_average(averaging), use_buffers=True
+            )
+
+    def make_generator(self, classes: int, size: int) -> nn.Module:
+        """From so many numbers to logits of images."""
+        if self.network == "mlp":
+            return Decoder(self.spec.image_shape, classes, size, HIDDEN)
+        return ConvolutionalGenerator(self.spec.image_shape, classes, size, self.width)
+
+    def make_discriminator(self) -> ImageDiscriminator | EnergyDiscriminator:
+        """From images to verdicts, and to features in which a code can be found."""
+        features: nn.Module = (
+            nn.Sequential(
+                nn.Flatten(),
+                mlp([self.spec.pixels, *HIDDEN[::-1], FEATURES], nn.LeakyReLU),
+                nn.LeakyReLU(),
+            )
+            if self.network == "mlp"
+            else ConvolutionalFeatures(self.spec.image_shape, FEATURES, self.width)
+        )
+        if self.game.energy:
+            decoder = self.make_generator(0, FEATURES)
+            return EnergyDiscriminator(features, FEATURES, decoder, self.game.energy)
+        code = {"acgan": self.spec.classes, "infogan": self.spec.classes + CODES}
+        asked = self.spec.classes if self.condition == "cgan" else 0
+        return ImageDiscriminator(features, FEATURES, asked, code.get(self.condition, 0))
+
+    # --- the algorithm ------------------------------------------------------------------------
+
+    def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        real, labels = batch.images, batch.labels
+        style = self.prior.sample(len(real), self.rng).to(self.device)
+        with self.autocast():
+            fake = self.generator(style, labels).sigmoid()
+            numbers = self.discriminate(real, fake.detach(), labels, style)
+        self.players["discriminator"].update(numbers["discriminator"], cosine(step.progress))
+        self.game.updated(self.discriminator, numbers.pop("real"), numbers.pop("fake"))
+        if step.number % self.critic_steps == self.critic_steps - 1:
+            with self.autocast():
+                numbers["generator"] = self.generate(fake, labels, style)
+            self.players["generator"].update(numbers["generator"], cosine(step.progress))
+            for average in self.averages.values():
+                average.update_parameters(self.generator)  # type: ignore[operator]
+        return {name: number.detach() for name, number in numbers.items()}
+
+    def discriminate(
+        self, real: Tensor, fake: Tensor, labels: Tensor, style: Tensor
+    ) -> dict[str, Tensor]:
+        """The discriminator's loss, its verdicts, and how often it is right."""
+        both, twice = torch.cat([real, fake]), torch.cat([labels, labels])
+        verdicts, features = self.discriminator(both, twice)
+        of_real, of_fake = verdicts.split(len(real))
+        loss = self.game.discriminator(of_real, of_fake)
+        loss = loss + self.game.penalty(self.judge(labels), real, fake, self.rng)
+        numbers = {"real": of_real.detach(), "fake": of_fake.detach()}
+        if self.condition in ("acgan", "infogan"):
+            numbers["information"] = self.information(features, labels, style)
+            loss = loss + self.information_weight * numbers["information"]
+        # In how many pairs the real image has the better verdict: 1/2 where it cannot be told.
+        better = of_real < of_fake if self.game.energy else of_real > of_fake
+        return numbers | {"discriminator": loss, "discriminator_accuracy": better.float().mean()}
+
+    def generate(self, fake: Tensor, labels: Tensor, style: Tensor) -> Tensor:
+        """The generator's loss."""
+        verdicts, features = self.discriminator(fake, labels)
+        loss = self.game.generator(verdicts, features)
+        if self.condition in ("acgan", "infogan"):
+            loss = loss + self.information_weight * self.information(features, labels, style)
+        return loss
+
+    def judge(self, labels: Tensor) -> Any:
+        """A function of images [B, C, H, W] that gives their verdicts [B, 1]."""
+        return lambda images: self.discriminator(images, labels)[0]
+
+    def information(self, features: Tensor, labels: Tensor, style: Tensor) -> Tensor:
+        """How badly the code is found in images of these features, in nats.
+
+        Of real and generated images the class (Odena et al. 2017, eq. 2); or of the generated ones,
+        which are the last, what the style says (Chen et al. 2016, eq. 5, up to a constant).
+        """
+        found = self.found_code(features)
+        if self.condition == "acgan":
+            return F.cross_entropy(found, labels.repeat(len(features) // len(labels)))
+        cluster, continuous = found[-len(style) :].split([self.spec.classes, CODES], 1)
+        drawn = style[:, -self.spec.classes :].argmax(1)
+        off = (continuous - style[:, :CODES]).square().sum(1).mean() / 2
+        return F.cross_entropy(cluster, drawn) + off
+
+    def found_code(self, features: Tensor) -> Tensor:
+        """The code [B, M] that is found in images of these features."""
+        assert isinstance(self.discriminator, ImageDiscriminator)
+        return self.discriminator.found(features)
+
+    # --- what it can do -----------------------------------------------------------------------
+
+    def decode(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.generator(style, labels)
+
+    def found_class(self, images: Tensor) -> Tensor:
+        """Logits of the class or cluster that is found in images [B, C, H, W]: [B, K]."""
+        _, features = self.discriminator(images)
+        return self.found_code(features)[:, : self.spec.classes]
+
+    def summary(self) -> str:
+        told = {
+            "none": "nothing else",
+            "cgan": f"the {self.spec.class_word}",
+            "acgan": f"the {self.spec.class_word}",
+            "infogan": f"one of {self.spec.classes} clusters",
+        }[self.condition]
+        return f"a generator from a style of {self.prior.feature_size} numbers and {told}"

@@ -1,0 +1,205 @@
+"""Convolutional networks between a style and an image, of a size that two cores can train."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mnist.networks.discriminator import of_class
+from mnist.networks.encoder import Standardise
+from mnist.networks.layers import class_code, mlp
+
+HIDDEN = 1024  # of the generator, before its first image: without it strokes do not fit together
+SLOPE = 0.2  # of a leaky rectifier below zero
+
+
+class ConvolutionalGenerator(nn.Module):
+    """Style and class to the logits of an image's pixels, through a quarter and half of its size.
+
+    Radford, Metz & Chintala 2016 (arXiv 1511.06434), with two of their four layers, and before
+    them the hidden one of Chen et al. 2016 (arXiv 1606.03657, appendix C.1).
+
+    Args:
+        image_shape: (C, H, W).
+        classes: K, given to it as one-hot code; 0 for an unconditional generator.
+        feature_size: N, dimensions of the style.
+        width: channels at half of its size; twice that at a quarter.
+    """
+
+    def __init__(self, image_shape: Sequence[int], classes: int, feature_size: int, width: int):
+        super().__init__()
+        channels, *self.sides = image_shape
+        self.classes = classes
+        self.small = [2 * width, *quarter(self.sides)]
+        self.start = nn.Sequential(
+            nn.Linear(feature_size + classes, HIDDEN, bias=False),
+            nn.BatchNorm1d(HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, math.prod(self.small), bias=False),
+            nn.BatchNorm1d(math.prod(self.small)),
+            nn.ReLU(),
+        )
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
+        ).to(memory_format=torch.channels_last)
+
+    def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
+        """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W]."""
+        inputs = torch.cat([style, class_code(labels, self.classes)], 1) if self.classes else style
+        height, width = self.sides
+        logits = self.layers(self.start(inputs).unflatten(1, self.small))
+        return logits[:, :, :height, :width].to(style.dtype)
+
+
+class ConvolutionalFeatures(nn.Module):
+    """Image to features, the mirror of the generator.
+
+    A discriminator's are without batch normalisation, by which an image's features would depend on
+    the others of its batch, as a gradient penalty does not allow (Gulrajani et al. 2017, section
+    4).
+
+    Args:
+        image_shape: (C, H, W).
+        features: F, how many.
+        width: as the generator's.
+        normalise: a batch normalisation in each layer but the first, as an encoder has.
+    """
+
+    def __init__(
+        self, image_shape: Sequence[int], features: int, width: int, normalise: bool = False
+    ):
+        super().__init__()
+        channels, *sides = image_shape
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            *([nn.BatchNorm2d(2 * width)] if normalise else []),
+            nn.LeakyReLU(SLOPE),
+            nn.Flatten(),
+            nn.Linear(2 * width * math.prod(side // 4 for side in sides), features),
+            *([nn.BatchNorm1d(features)] if normalise else []),
+            nn.LeakyReLU(SLOPE),
+        ).to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [B, C, H, W] in [0, 1] -> [B, F]."""
+        return self.layers(images).to(images.dtype)
+
+
+class ImageDiscriminator(nn.Module):
+    """Images to a verdict, and to a code that is to be found in them.
+
+    Args:
+        features: a network from images [B, C, H, W] to F features.
+        size: F.
+        classes: K, with a verdict for each; 0 for a single one.
+        code: numbers of the code, 0 for none.
+    """
+
+    def __init__(self, features: nn.Module, size: int, classes: int, code: int):
+        super().__init__()
+        self.features, self.classes = features, classes
+        self.verdict = nn.Linear(size, max(classes, 1))
+        self.code = nn.Linear(size, code) if code else None
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Verdicts [B, 1] of images of these classes, and their features [B, F].
+
+        images [B, C, H, W] in [0, 1], labels int64 [B].
+        """
+        features = self.features(images)
+        verdicts = self.verdict(features).to(images.dtype)
+        return of_class(verdicts, self.classes, labels), features
+
+    def found(self, features: Tensor) -> Tensor:
+        """The code [B, M] found in images of these features [B, F]."""
+        assert self.code is not None
+        return self.code(features).to(torch.float32)
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Image to a style that has, by construction, mean 0 and variance 1: see `Encoder`.
+
+    Args:
+        image_shape: (C, H, W).
+        feature_size: N, dimensions of the style.
+        features: F, of the image, from which it is read.
+        width: as the generator's.
+    """
+
+    def __init__(self, image_shape: Sequence[int], feature_size: int, features: int, width: int):
+        super().__init__()
+        self.features = ConvolutionalFeatures(image_shape, features, width, normalise=True)
+        self.style = nn.Linear(features, feature_size)
+        self.standardise = Standardise(feature_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [B, C, H, W] in [0, 1] -> styles [B, N]."""
+        return self.standardise(self.style(self.features(images)).to(images.dtype))
+
+
+class JointDiscriminator(nn.Module):
+    """An image and a style to a verdict about both together.
+
+    Args:
+        image_shape: (C, H, W).
+        feature_size: N, dimensions of the style.
+        features: F, of the image, which the style is put beside.
+        width: as the generator's.
+        hidden: layers that judge both.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        feature_size: int,
+        features: int,
+        width: int,
+        hidden: Sequence[int],
+    ):
+        super().__init__()
+        self.features = ConvolutionalFeatures(image_shape, features, width)
+        self.verdict = mlp([features + feature_size, *hidden, 1], nn.LeakyReLU)
+
+    def forward(self, images: Tensor, style: Tensor) -> Tensor:
+        """images [B, C, H, W] in [0, 1], style [B, N] -> logits [B, 1], positive where real."""
+        both = torch.cat([self.features(images), style], 1)
+        return self.verdict(both).to(images.dtype)
+
+
+class EnergyDiscriminator(nn.Module):
+    """An autoencoder whose verdict is how badly it gives an image back.
+
+    Zhao, Mathieu & LeCun 2017 (arXiv 1609.03126, section 2.3).
+
+    Args:
+        features: a network from images to F features.
+        size: F.
+        decoder: from F numbers to logits of images.
+        power: 2 for the root mean squared error, 1 for the mean absolute one (Berthelot, Schumm &
+            Metz 2017, arXiv 1703.10717, eq. 1).
+    """
+
+    def __init__(self, features: nn.Module, size: int, decoder: nn.Module, power: int):
+        super().__init__()
+        self.features, self.decoder, self.power = features, decoder, power
+        self.code = nn.Linear(size, size)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Energies [B, 1] of images [B, C, H, W] in [0, 1], and their codes [B, F]."""
+        code = self.code(self.features(images)).to(images.dtype)
+        off = (self.decoder(code).sigmoid() - images).flatten(1).abs()
+        energy = off.pow(self.power).mean(1, keepdim=True)
+        return energy.add(1e-8).pow(1 / self.power), code
+
+
+def quarter(sides: Sequence[int]) -> list[int]:
+    """Sides of an image, halved twice and rounded up."""
+    return [-(-side // 4) for side in sides]

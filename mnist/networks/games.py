@@ -1,0 +1,158 @@
+"""What a generator and a discriminator play for: a loss for each, by verdicts about images.
+
+Of real and of generated images the verdicts are [B, 1] each. Those of a game with energy are how
+badly an autoencoder gives an image back; of the others the larger, the more like a real image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnist.networks import losses
+
+CLIP = 0.01  # of a critic's weights: Arjovsky et al. 2017, algorithm 1
+PENALTY = 10.0  # weight of the gradient penalty: Gulrajani et al. 2017, algorithm 1
+MARGIN, PULLING = 0.3, 0.1  # of energies, and weight of the pulling-away term: Zhao et al. 2017
+BALANCE, GAIN = 0.5, 1e-3  # γ and λ: Berthelot et al. 2017, section 3.4
+
+Judge = Callable[[Tensor], Tensor]  # images [B, C, H, W] -> verdicts [B, 1]
+
+
+class Game(nn.Module):
+    """The non-saturating game: Goodfellow et al. 2014 (arXiv 1406.2661, section 3).
+
+    Others replace its losses.
+
+    Attributes:
+        conditions: under which a paper has played it.
+        critic_steps: updates of the discriminator for each of the generator's.
+        momentum: Adam's β₁ of both.
+        spectral: whether the discriminator's layers are normalised spectrally, by default.
+        energy: whether the discriminator is an autoencoder; then the power of its error.
+    """
+
+    conditions: ClassVar[Sequence[str]] = ("none", "cgan", "acgan", "infogan")
+    critic_steps: ClassVar[int] = 1
+    momentum: ClassVar[float] = 0.5
+    spectral: ClassVar[bool] = True
+    energy: ClassVar[int | None] = None
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss, a scalar."""
+        return losses.discriminator_loss(real, fake)
+
+    def generator(self, fake: Tensor, codes: Tensor) -> Tensor:
+        """The generator's loss, a scalar; codes [B, F] are the discriminator's of its images."""
+        return losses.generator_loss(fake)
+
+    def penalty(self, judge: Judge, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+        """What is added to the discriminator's loss, by images [B, C, H, W]: a scalar."""
+        return real.new_zeros(())
+
+    @torch.no_grad()
+    def updated(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> None:
+        """After an update of the discriminator, which had given these verdicts."""
+
+
+class LeastSquares(Game):
+    """Mao et al. 2017 (arXiv 1611.04076)."""
+
+    conditions: ClassVar[Sequence[str]] = ("none", "cgan")  # section 3.3
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return losses.least_squares(real, fake)
+
+    def generator(self, fake: Tensor, codes: Tensor) -> Tensor:
+        return losses.least_squares_generator(fake)
+
+
+class Wasserstein(Game):
+    """The Wasserstein distance by a critic with clipped weights: Arjovsky et al. 2017 (arXiv
+    1701.07875, algorithm 1)."""
+
+    conditions: ClassVar[Sequence[str]] = ("none",)
+    critic_steps = 5
+    spectral = False  # its slopes are kept small in another way
+    momentum = 0.0  # section 4.3: with momentum it was seen to fail
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -losses.wasserstein(real, fake)
+
+    def generator(self, fake: Tensor, codes: Tensor) -> Tensor:
+        return -fake.mean()
+
+    @torch.no_grad()
+    def updated(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> None:
+        for weights in discriminator.parameters():
+            weights.clamp_(-CLIP, CLIP)
+
+
+class WassersteinPenalty(Wasserstein):
+    """The same by a critic whose slopes are near 1: Gulrajani et al. 2017 (arXiv 1704.00028)."""
+
+    conditions: ClassVar[Sequence[str]] = ("none", "acgan")  # section 5.2
+
+    def penalty(self, judge: Judge, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+        share = torch.rand(len(real), 1, 1, 1, generator=rng).to(real)
+        return PENALTY * losses.gradient_penalty(judge, real, fake, share)
+
+    def updated(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> None:
+        pass
+
+
+class BoundaryEquilibrium(Game):
+    """The Wasserstein distance of an autoencoder's errors, in balance: Berthelot, Schumm & Metz
+    2017 (arXiv 1703.10717, section 3.4).
+
+    Attributes:
+        balance: k, how much the error of generated images counts.
+    """
+
+    conditions: ClassVar[Sequence[str]] = ("none",)
+    spectral = False
+    energy = 1
+    balance: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("balance", torch.zeros(()))
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return real.mean() - self.balance.clone() * fake.mean()
+
+    def generator(self, fake: Tensor, codes: Tensor) -> Tensor:
+        return fake.mean()
+
+    @torch.no_grad()
+    def updated(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> None:
+        self.balance.add_(GAIN * (BALANCE * real.mean() - fake.mean())).clamp_(0, 1)
+
+
+class EnergyBased(Game):
+    """An autoencoder's error as energy, with a margin and a pulling-away term: Zhao, Mathieu &
+    LeCun 2017 (arXiv 1609.03126, eq. 1, 2 and 4)."""
+
+    conditions: ClassVar[Sequence[str]] = ("none",)
+    spectral = False
+    energy = 2
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return real.mean() + F.relu(MARGIN - fake).mean()
+
+    def generator(self, fake: Tensor, codes: Tensor) -> Tensor:
+        return fake.mean() + PULLING * losses.pulling_away(codes)
+
+
+GAMES: dict[str, type[Game]] = {
+    "gan": Game,
+    "lsgan": LeastSquares,
+    "wgan": Wasserstein,
+    "wgan-gp": WassersteinPenalty,
+    "began": BoundaryEquilibrium,
+    "ebgan": EnergyBased,
+}

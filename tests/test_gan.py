@@ -1,0 +1,213 @@
+"""GANs: each loss against its paper's equation, and the script."""
+
+import math
+
+import pytest
+import torch
+from conftest import assert_refused, small
+from torch.nn import functional as F
+
+from mnist.data.mnist import MNIST
+from mnist.errors import UserError
+from mnist.methods import METHODS, Step
+from mnist.networks import losses
+from mnist.networks.convolutional import ConvolutionalGenerator, EnergyDiscriminator
+from mnist.networks.games import BALANCE, CLIP, GAIN, GAMES, MARGIN, PENALTY, PULLING
+from mnist.networks.layers import mlp
+
+REAL, FAKE = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [0.25]])
+CODES = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
+
+
+def sigmoid(number):
+    return 1 / (1 + math.exp(-number))
+
+
+# Of verdicts 2 and ½ about real images, and −1 and ¼ about generated ones.
+BY_HAND = {
+    "gan": (
+        -(math.log(sigmoid(2)) + math.log(sigmoid(0.5))) / 2
+        - (math.log(1 - sigmoid(-1)) + math.log(1 - sigmoid(0.25))) / 2,
+        -(math.log(sigmoid(-1)) + math.log(sigmoid(0.25))) / 2,
+    ),
+    "lsgan": (((2 - 1) ** 2 + 0.5**2 + 1 + 0.25**2) / 4, (2**2 + 0.75**2) / 4),
+    "wgan": (-(1.25 + 0.375), 0.375),
+    "wgan-gp": (-(1.25 + 0.375), 0.375),
+    "began": (1.25, -0.375),  # k is 0 in the beginning
+    # Of two codes the only cosine is 3/5.
+    "ebgan": (1.25 + ((MARGIN + 1) + (MARGIN - 0.25)) / 2, -0.375 + PULLING * 0.36),
+}
+
+
+@pytest.mark.parametrize("loss", GAMES)
+def test_losses_are_those_of_the_equations(loss):
+    game = GAMES[loss]()
+    discriminator, generator = BY_HAND[loss]
+    assert game.discriminator(REAL, FAKE).item() == pytest.approx(discriminator, rel=1e-6)
+    assert game.generator(FAKE, CODES).item() == pytest.approx(generator, rel=1e-6)
+
+
+def test_boundary_equilibrium_moves_towards_its_balance():
+    game = GAMES["began"]()
+    game.balance.fill_(0.5)
+    assert game.discriminator(REAL, FAKE).item() == pytest.approx(1.25 + 0.5 * 0.375)
+    game.updated(torch.nn.Linear(1, 1), REAL, FAKE)
+    assert game.balance.item() == pytest.approx(0.5 + GAIN * (BALANCE * 1.25 + 0.375))
+    game.updated(torch.nn.Linear(1, 1), -1e6 * REAL, FAKE)
+    assert game.balance.item() == 0
+
+
+def test_weights_of_a_critic_are_clipped(tiny):
+    method = small("gan", tiny, loss="wgan")
+    method.step(tiny.train.batch(slice(20)), Step(0, 0.0))
+    weights = torch.cat([p.detach().flatten() for p in method.discriminator.parameters()])
+    assert weights.abs().max() == pytest.approx(CLIP)
+
+
+def test_the_gradient_penalty_is_that_of_finite_differences():
+    critic = mlp([6, 16, 1], torch.nn.Tanh).double()
+    real, fake = torch.rand(2, 5, 1, 2, 3).double()
+    share = torch.rand(5, 1, 1, 1)
+
+    def judge(images):
+        return critic(images.flatten(1))
+
+    share = share.double()
+    found = losses.gradient_penalty(judge, real, fake, share)
+    between, step, norms = real + share * (fake - real), 1e-6, []
+    for image in between.flatten(1):
+        slopes = [
+            (critic(image + step * unit) - critic(image - step * unit)) / (2 * step)
+            for unit in torch.eye(6).double()
+        ]
+        norms.append(torch.cat(slopes).norm())
+    expected = (torch.stack(norms) - 1).square().mean()
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    game = GAMES["wgan-gp"]()
+    rng = torch.Generator().manual_seed(0)
+    drawn = torch.rand(5, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    assert game.penalty(judge, real, fake, rng).item() == pytest.approx(
+        PENALTY * losses.gradient_penalty(judge, real, fake, drawn.double()).item(), rel=1e-6
+    )
+
+
+def test_a_critic_of_a_linear_slope_has_the_penalty_of_that_slope():
+    images = torch.rand(2, 4, 1, 2, 2)
+    slope = torch.tensor([3.0, 0.0, 4.0, 0.0])
+    found = losses.gradient_penalty(
+        lambda images: images.flatten(1) @ slope[:, None], *images, torch.rand(4, 1, 1, 1)
+    )
+    assert found.item() == pytest.approx((5 - 1) ** 2)  # of each image, not of each pixel
+
+
+def test_a_critic_estimates_the_wasserstein_distance_of_two_gaussians():
+    """N(0, I) and N(m, I) are |m| apart, by a critic of slope 1 along m.
+
+    A penalty λ (s - 1)² leaves it the slope s that makes s |m| - λ (s - 1)² largest.
+    """
+    mean = torch.tensor([1.2, 1.6])
+    critic = mlp([2, 32, 32, 1], torch.nn.LeakyReLU)
+    adam = torch.optim.Adam(critic.parameters(), lr=5e-3)
+    game = GAMES["wgan-gp"]()
+    rng = torch.Generator().manual_seed(0)
+    estimates = []
+    for step in range(600):
+        real, fake = torch.randn(2, 512, 2)
+        real = real + mean
+        loss = game.discriminator(critic(real), critic(fake))
+        estimates.append(-loss.item())
+        share = torch.rand(512, 1, generator=rng)
+        loss = loss + PENALTY * losses.gradient_penalty(critic, real, fake, share)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        for group in adam.param_groups:
+            group["lr"] = 5e-3 * (1 - step / 600)
+    distance, slope = 2, 1 + 2 / (2 * PENALTY)
+    assert sum(estimates[-100:]) / 100 == pytest.approx(slope * distance, rel=0.03)
+
+
+def test_codes_that_are_pulled_away():
+    assert losses.pulling_away(torch.eye(5)).item() == pytest.approx(0)
+    assert losses.pulling_away(torch.ones(5, 3)).item() == pytest.approx(1, rel=1e-6)
+
+
+def test_an_energy_is_the_autoencoders_error():
+    image = torch.tensor([[[[1.0, 0.0]]]])
+    for power, energy in {1: (0.5 + 0.5) / 2, 2: math.sqrt((0.25 + 0.25) / 2)}.items():
+        decoder = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Unflatten(1, (1, 1, 2)))
+        torch.nn.init.zeros_(decoder[0].weight)
+        torch.nn.init.zeros_(decoder[0].bias)  # logits 0: every pixel ½
+        features = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 3))
+        found, codes = EnergyDiscriminator(features, 3, decoder, power)(image)
+        assert found.item() == pytest.approx(energy, rel=1e-4)
+        assert codes.shape == (1, 3)
+
+
+def test_a_conditional_discriminator_is_asked_for_the_class(tiny):
+    method = small("gan", tiny, condition="cgan").eval()
+    images, labels, *_ = tiny.test.batch(slice(6))
+    verdicts, features = method.discriminator(images, labels)
+    every = method.discriminator.verdict(features)
+    torch.testing.assert_close(verdicts, every.gather(1, labels[:, None]))
+
+
+def test_the_auxiliary_classifier_learns_of_real_and_generated_images(tiny):
+    method = small("gan", tiny, condition="acgan").eval()
+    features, labels = torch.randn(8, 256), torch.tensor([0, 1, 2, 3])
+    expected = F.cross_entropy(method.discriminator.code(features), torch.cat([labels, labels]))
+    found = method.information(features, labels, torch.zeros(4, 3))
+    torch.testing.assert_close(found, expected)
+
+
+def test_infogan_finds_clusters_and_numbers_of_generated_images_alone(tiny):
+    method = small("gan", tiny, condition="infogan").eval()
+    features = torch.randn(8, 256)
+    style = method.prior.sample(4, torch.Generator().manual_seed(1))
+    code = method.discriminator.code(features[4:])
+    classes = tiny.spec.classes
+    expected = F.cross_entropy(code[:, :classes], style[:, -classes:].argmax(1))
+    expected = expected + (code[:, classes:] - style[:, :2]).square().sum(1).mean() / 2
+    found = method.information(features, torch.zeros(4, dtype=torch.int64), style)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 9, 14)])
+def test_a_generator_makes_images_of_any_size(shape):
+    generator = ConvolutionalGenerator(shape, 4, 5, 8)
+    images = generator(torch.randn(6, 5), torch.arange(6) % 4)
+    assert images.shape == (6, *shape)
+
+
+def test_images_are_made_by_the_average_of_the_generators(tiny):
+    method = small("gan", tiny, averaging=0.5)
+    seen = []
+    for step in range(3):
+        method.step(tiny.train.batch(slice(20)), Step(step, step / 3))
+        seen.append([p.detach().clone() for p in method.generator.parameters()])
+    first, second, third = seen
+    # A mean of the first two; from then on it keeps a half of itself.
+    expected = [((a + b) / 2 + c) / 2 for a, b, c in zip(first, second, third, strict=True)]
+    with method.averaged():
+        for found, mean in zip(method.generator.parameters(), expected, strict=True):
+            torch.testing.assert_close(found, mean, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", GAMES)
+@pytest.mark.parametrize("condition", ["none", "cgan", "acgan", "infogan"])
+def test_what_is_in_no_paper_is_refused(loss, condition):
+    def build():
+        METHODS["gan"](MNIST, loss=loss, condition=condition, network="mlp")
+
+    if condition in GAMES[loss].conditions:
+        build()
+        return
+    with pytest.raises(UserError, match=f"--condition {condition} with --loss {loss} is in no"):
+        build()
+
+
+def test_the_script_refuses_it_in_one_line(run_here, tmp_path):
+    flags = ("--loss", "ebgan", "--condition", "cgan", "--dataset", "mnist-5k")
+    refused = run_here("mnist-gan.py", *flags)
+    assert_refused(refused, "it goes with --condition none")
+    assert not [*tmp_path.iterdir()]

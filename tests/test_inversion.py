@@ -1,0 +1,66 @@
+"""Styles found by descent, against those that images were made of."""
+
+import pytest
+import torch
+
+from mnist.latent.inversion import invert
+
+
+def test_of_a_linear_decoder_least_squares_is_found():
+    matrix = torch.randn(9, 3)
+    images = torch.randn(20, 1, 3, 3)
+    found = invert(
+        images,
+        lambda styles, _: (styles @ matrix.T).unflatten(1, (1, 3, 3)),
+        torch.randn(4, 20, 3),
+        steps=600,
+    )
+    expected = torch.linalg.lstsq(matrix, images.flatten(1).T).solution.T
+    torch.testing.assert_close(found.styles, expected, atol=1e-3, rtol=0)
+    residual = (images.flatten(1) - expected @ matrix.T).square().mean(1)
+    torch.testing.assert_close(found.errors, residual, atol=1e-5, rtol=0)
+
+
+def test_restarts_find_what_one_start_misses():
+    """Of cos z, whose slope leads away from the solution on the wrong side of a hill."""
+
+    def decode(styles, _):
+        return (torch.cos(3 * styles) + 0.1 * styles).view(-1, 1, 1, 1)
+
+    truth = torch.linspace(-3, 3, 40)[:, None]
+    images = decode(truth, None)
+    errors = {}
+    for restarts in (1, 16):
+        starts = 3 * torch.randn(restarts, 40, 1, generator=torch.Generator().manual_seed(0))
+        errors[restarts] = invert(images, decode, starts).errors.mean()
+    assert errors[16] < 1e-4 < 1e-2 < errors[1]
+
+
+def test_each_image_is_decoded_as_its_own():
+    """By a decoder that is told which image a style is for, as a class is."""
+    shifts = torch.arange(5.0)
+
+    def decode(styles, which):
+        return (styles + shifts[which].unsqueeze(1)).view(-1, 1, 1, 2)
+
+    images = torch.zeros(5, 1, 1, 2)
+    found = invert(images, decode, torch.randn(3, 5, 2), steps=400)
+    expected = -shifts.unsqueeze(1).expand(5, 2)
+    torch.testing.assert_close(found.styles, expected, atol=1e-2, rtol=0)
+
+
+def test_a_penalty_draws_styles_to_where_it_is_small():
+    images = torch.full((2, 1, 1, 1), 4.0)
+    found = invert(
+        images,
+        lambda styles, _: styles.view(-1, 1, 1, 1),
+        torch.zeros(1, 2, 1),
+        steps=600,
+        penalty=lambda styles: styles.square().sum(1),
+    )
+    assert found.styles.flatten().tolist() == pytest.approx([2, 2], abs=1e-3)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="starts"):
+        invert(torch.zeros(3, 1, 1, 1), lambda styles, _: styles, torch.zeros(2, 4, 1))
