@@ -108,7 +108,7 @@ def small(name, train=None, **changes):
 def save_run(directory, name, model, progress=None):
     """A run of these networks, with their first weights, on the bundled images."""
     method = METHODS[name](MNIST, **model)
-    if name != "classifier":
+    if hasattr(method, "encoder"):
         with torch.no_grad():  # so that styles have the prior's spread
             for batch in bundled().train.batches(40):
                 method.encoder(batch.images, batch.labels)

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from conftest import SMALL_MODELS, assert_refused, save_run
 
+import mnist
 from mnist.latent.inversion import invert
 
 
@@ -64,3 +66,38 @@ def test_a_penalty_draws_styles_to_where_it_is_small():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="starts"):
         invert(torch.zeros(3, 1, 1, 1), lambda styles, _: styles, torch.zeros(2, 4, 1))
+
+
+@pytest.fixture
+def generator(tmp_path, monkeypatch):
+    """A run without an encoder, conditional on the digit, in gan.ckpt."""
+    monkeypatch.chdir(tmp_path)
+    save_run(tmp_path / "gan.ckpt", "gan", SMALL_MODELS["gan"] | {"condition": "cgan"})
+    return mnist.load(tmp_path / "gan.ckpt")
+
+
+def test_a_run_without_an_encoder_finds_the_styles_of_its_own_images(generator):
+    labels = torch.arange(10)
+    true = generator.prior.sample(10)
+    images = generator.decode(true, labels)
+    found = generator.invert(images, labels)
+    assert not generator.has_encoder
+    assert torch.equal(generator.encode(images, labels), found.styles)
+    others = generator.decode(generator.prior.sample(10), labels)
+    by_chance = (others - images).square().flatten(1).mean(1)
+    assert found.errors.mean() < 0.2 * by_chance.mean()
+    blank = generator.invert(torch.zeros(10, 1, 28, 28), labels)  # far from all that it makes
+    assert blank.styles.square().mean() < 4 * true.square().mean()
+
+
+def test_tools_ask_it_for_styles(generator, run_here, tmp_path):
+    for script, *flags in (
+        ("encoder-vis.py", "--sample-size", 30),
+        ("generate-all.py", "--from-test", 3),
+        ("geodesic.py", "--from-test", 0, 1),
+    ):
+        done = run_here(script, "--ckpt-dir", "gan.ckpt", "--output", f"{script}.png", *flags)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / f"{script}.png").exists()
+    flags = ("--ckpt-dir", "gan.ckpt", "--output", "no.png", "--from-test", 10_000_000)
+    assert_refused(run_here("generate-all.py", *flags), "there is no test image")

@@ -334,7 +334,8 @@ def like(
     them, its = (
         ("it", "its reconstruction") if len(labels) == 1 else ("them", "their reconstructions")
     )
-    seen = f"{what}{named}: as the encoder sees {them}, and {its}"
+    who = "the encoder sees" if run.has_encoder else "the descent is given"
+    seen = f"{what}{named}: as {who} {them}, and {its}"
     title = f"{written} in its style" if len(images) == 1 else f"{written} in their writer's style"
     style = hand.mean
     if flags.draws:

@@ -25,7 +25,7 @@ from mnist.training.validation import drawn_style, mean_style
 
 BATCH = 2000  # images that are encoded or decoded at once
 STARTS = 8  # styles drawn from the prior, from which that of an image is looked for
-PIXEL_STD = 0.1  # that pixels are taken to have about a generator's, when it is looked for
+PIXEL_STD = 0.15  # that pixels are taken to have about a generator's, when it is looked for
 
 
 class Styles(NamedTuple):
