@@ -4,13 +4,17 @@ import csv
 
 import pytest
 import torch
+from conftest import TRAINING, small
 from torch import nn
 
 from mnist.data import load_dataset
 from mnist.data.types import Batch
 from mnist.methods import Method
 from mnist.networks.prior import Gaussian
+from mnist.training.checkpoint import Progress
 from mnist.training.diagnosis import CLUSTERS, GENERATED, Diagnosis
+from mnist.training.loop import save_best
+from mnist.training.run_directory import RunDirectory
 
 
 class Copier(Method):
@@ -104,3 +108,19 @@ def test_a_run_says_what_it_makes_and_keeps_its_best(run_here, tmp_path):
     assert kept.name == f"step-{int(rows[best]['step']):08d}"
     made = run_here("generate-all.py", "--ckpt-dir", "run/best", "--output", "some.png")
     assert made.returncode == 0, made.stderr
+
+
+def test_the_best_epoch_stays_until_a_better_one_comes(tmp_path, tiny):
+    method = small("sae", tiny.train)
+    config = {"method": "sae", "model": method.config, "training": TRAINING}
+    best = RunDirectory(tmp_path / "run/best")
+    with RunDirectory(tmp_path / "run") as run_dir:
+        run_dir.start(config, [])
+        progress, kept = Progress(), []
+        for error in (0.3, 0.2, 0.25, 0.1):
+            progress.finish_epoch(4, held_out={"mse": error})
+            save_best(method, run_dir, progress)
+            save_best(method, run_dir, progress)  # as when a run that was killed goes on
+            kept.append([folder.name for folder in best.folders()])
+    assert kept == [[f"step-{4 * epoch:08d}"] for epoch in (1, 2, 2, 4)]
+    assert best.newest().epoch == 4

@@ -317,7 +317,14 @@ class RunDirectory:
             )
         try:
             target.path.mkdir(exist_ok=True)
-            for item in ("samples", "train.log", "config.json", "metrics.csv", "checkpoints"):
+            for item in (
+                "samples",
+                "best",
+                "train.log",
+                "config.json",
+                "metrics.csv",
+                "checkpoints",
+            ):
                 if (self.path / item).exists():
                     (self.path / item).rename(target.path / item)
             files.flush(target.path)
