@@ -55,7 +55,7 @@ class GAN(Method):
         discriminator_lr: learning rate of the discriminator or critic.
         momentum: Adam's β₁ of both. By default 0 with wgan and wgan-gp, else 0.5.
         critic_steps: updates of the discriminator for each of the generator's. By default 5 with
-            wgan and wgan-gp, else 1.
+            wgan, else 1.
         spectral: normalise the layers of the discriminator spectrally (Miyato et al. 2018). By
             default with gan and lsgan only.
         information_weight: weight of what acgan and infogan find again.
