@@ -260,6 +260,10 @@ def test_an_unconditional_run_writes_one_image_a_style(runs, run_here, tmp_path)
     done = run_here(ALL, "--feature-size", 3, "--count", 4, "--output", "rows.png")
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "rows.png").text["run"] == "mnist3.ckpt"
+    done = run_here(ALL, "--feature-size", 3, "--count", 45, "--output", "sheet.png")
+    assert done.returncode == 0, done.stderr
+    few, many = (Image.open(tmp_path / f"{name}.png").height for name in ("rows", "sheet"))
+    assert many < few  # three rows of twenty against four of one
     assert_refused(run_here(ALL, "--feature-size", 3, "--digits", 3), "is not given the digit")
 
 

@@ -53,6 +53,7 @@ FROM_IMAGES = ("from_image", "from_images", "from_test")
 MOST_ROWS = 200  # of a picture: more cannot be looked at
 MOST_STYLES = 100_000  # 0.8 GB of images, and as much again on their way into a file
 ACROSS = 10  # of somebody's pictures in a row
+SHEET = 20  # images in a row, where there is one of each of more than half as many styles
 SHOWN = 8  # coordinates of a style that fit beside a row
 # A reconstruction is poor whose squared error is so many times the mean of test images. Of 20,000
 # training images, in runs with 4, 8 and 16 numbers, it is so of 2 to 5 in 1,000 with their own
@@ -358,10 +359,17 @@ def with_reconstructions(images: Tensor, rebuilt: Tensor) -> np.ndarray:
 
 
 def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
-    """A picture with a row for each style, and its numbers beside it; all of them inside a PNG."""
-    lines = len(rows.styles) // rows.parts
-    grid = generated.images.reshape(lines, -1, *generated.images.shape[1:]) / 255
+    """A picture with a row for each style, and its numbers beside it; all of them inside a PNG.
+
+    Of many styles with an image each, a sheet of these.
+    """
+    images, lines = generated.images, len(rows.styles) // rows.parts
     one_each = rows.styles.tolist() if rows.parts == 1 else []
+    if len(images) == lines > SHEET // 2:
+        lines = -(-lines // SHEET)
+        blank = np.zeros((lines * SHEET - len(images), *images.shape[1:]), images.dtype)
+        images, one_each = np.concatenate([images, blank]), []
+    grid = images.reshape(lines, -1, *images.shape[1:]) / 255
     captions = [
         ",".join(f"{number:.2f}" for number in style[:SHOWN]) + (",…" if len(style) > SHOWN else "")
         for style in one_each
