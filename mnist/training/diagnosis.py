@@ -41,7 +41,14 @@ class Diagnosis:
     def __init__(self, train: Split, spec: DataSpec, seed: int):
         self.spec = spec
         self.seed = child_seed(seed, "diagnosis") % 2**32
-        self.reader = self.trained_reader(train.labelled)
+        labelled = train.labelled
+        self.reader = self.trained_reader(labelled)
+        # As many images are asked for of each class as there are of it.
+        index = torch.randint(len(labelled), (GENERATED,), generator=generator(self.seed, "labels"))
+        self.labels = labelled.labels[index.to(labelled.labels.device)]
+        counts = labelled.labels.bincount(minlength=spec.classes)
+        self.expected = (counts / len(labelled)).tolist()
+        self.real: dict[str, Tensor] = {}  # features of each part of the real images
         some = train.some(slice(None, None, max(1, len(train) // CLUSTERED)))
         self.centres, self.usual = self.clusters(self.features(some.batch(slice(None)).images))
 
@@ -82,8 +89,7 @@ class Diagnosis:
         """
         assert method.prior is not None
         styles = method.prior.sample(GENERATED, generator(self.seed, "styles")).to(method.device)
-        labels = torch.arange(GENERATED, device=method.device) % self.spec.classes
-        parts = zip(styles.split(READER_BATCH), labels.split(READER_BATCH), strict=True)
+        parts = zip(styles.split(READER_BATCH), self.labels.split(READER_BATCH), strict=True)
         with method.autocast():
             images = torch.cat([method.decode(*part).sigmoid() for part in parts])
         features = self.features(images)
@@ -96,17 +102,19 @@ class Diagnosis:
         told["modes"] = (reached / GENERATED >= REACHED * self.usual).sum().item()
         numbers = {"generated": told}
         for name, split in reals.items():
-            real = torch.cat([self.features(batch.images) for batch in split.batches()])
-            numbers[name] = {"frechet": frechet_distance(real, features)}
+            if name not in self.real:
+                every = [self.features(batch.images) for batch in split.batches()]
+                self.real[name] = torch.cat(every)
+            numbers[name] = {"frechet": frechet_distance(self.real[name], features)}
         return numbers
 
     def collapse(self, numbers: dict[str, float]) -> str | None:
         """What is wrong with generated images of such numbers, if anything."""
-        shares = [numbers[f"share_{i}"] for i in range(self.spec.classes)]
-        most = max(shares)
-        if most > UNEVEN / self.spec.classes:
-            name = self.spec.class_names[shares.index(most)]
-            return f"{most:.0%} of the generated images are of one {self.spec.class_word}, {name}"
+        for i, (name, usual) in enumerate(zip(self.spec.class_names, self.expected, strict=True)):
+            share = numbers[f"share_{i}"]
+            if share > UNEVEN * max(usual, 1 / self.spec.classes):
+                word = self.spec.class_word
+                return f"{share:.0%} of the generated images are of one {word}, {name}"
         if numbers["modes"] < FEW * len(self.centres):
             return (
                 f"generated images fall into {numbers['modes']:.0f} of {len(self.centres)} "
