@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.optim.swa_utils import AveragedModel
 
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch, Dataset, Split
+from mnist.networks.averaging import moving_average
 from mnist.networks.player import Player
 from mnist.networks.prior import Prior
 from mnist.networks.random import child_seed, seeded
@@ -224,6 +226,21 @@ class Method(nn.Module, ABC):
             for name, player in self.players.items()
             if (norm := player.largest_gradient()) is not None
         }
+
+    def keep_average(self, name: str, keep: float) -> None:
+        """From now on average the weights of the network of this name; 0 for no average.
+
+        `keep` is the share of itself that the average keeps in a step (`update_averages`).
+        """
+        if keep:
+            self.averages[name] = AveragedModel(
+                getattr(self, name), avg_fn=moving_average(keep), use_buffers=True
+            )
+
+    def update_averages(self) -> None:
+        """Let the averages follow their networks, after a step of these."""
+        for name, average in self.averages.items():
+            average.update_parameters(getattr(self, name))  # type: ignore[operator]
 
     def use_averages(self) -> None:
         """Put averaged weights in the place of those that they are averages of."""

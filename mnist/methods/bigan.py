@@ -6,13 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch
 from mnist.methods.base import Method, Step, cosine
 from mnist.networks import losses
-from mnist.networks.averaging import moving_average
 from mnist.networks.convolutional import (
     ConvolutionalEncoder,
     ConvolutionalGenerator,
@@ -81,10 +79,7 @@ class BiGAN(Method):
             normalise_spectrally(self.discriminator)
         self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr)
         self.players["autoencoder"] = Player(self.encoder, self.generator, lr=lr)
-        if averaging:
-            self.averages["generator"] = AveragedModel(
-                self.generator, avg_fn=moving_average(averaging), use_buffers=True
-            )
+        self.keep_average("generator", averaging)
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         scale, real = cosine(step.progress), batch.images
@@ -105,8 +100,7 @@ class BiGAN(Method):
                 rebuilt = self.generator(code)
                 loss = loss + self.consistency_weight * losses.reconstruction(rebuilt, real)
         self.players["autoencoder"].update(loss, scale)
-        for average in self.averages.values():
-            average.update_parameters(self.generator)  # type: ignore[operator]
+        self.update_averages()
         return {
             "discriminator": told_apart.detach(),
             "autoencoder": fooled.detach(),

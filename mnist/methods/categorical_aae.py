@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 
 from mnist.data.augment import distorted
 from mnist.data.neighbours import nearest_neighbours
@@ -17,7 +16,6 @@ from mnist.data.types import Batch, Dataset, Split, in_turns
 from mnist.errors import UserError
 from mnist.methods.base import Method, Step, cosine
 from mnist.networks import losses
-from mnist.networks.averaging import moving_average
 from mnist.networks.categorical import CategoricalEncoder, apart
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator
@@ -176,11 +174,8 @@ class CategoricalAAE(Method):
         self.players["discriminators"] = Player(
             self.style_discriminator, self.class_discriminator, lr=discriminator_lr
         )
-        if averaging:
-            for name in ("encoder", "decoder", *(["heads"] if heads else [])):
-                self.averages[name] = AveragedModel(
-                    getattr(self, name), avg_fn=moving_average(averaging), use_buffers=True
-                )
+        for name in ("encoder", "decoder", *(["heads"] if heads else [])):
+            self.keep_average(name, averaging)
 
     def prepare(self, train: Split) -> None:
         self.train_images = train
@@ -234,8 +229,7 @@ class CategoricalAAE(Method):
         for weight, number in besides.values():
             loss = loss + weight * number
         self.players["autoencoder"].update(loss, lr_scale)
-        for name, average in self.averages.items():
-            average.update_parameters(getattr(self, name))  # type: ignore[operator]
+        self.update_averages()
 
         numbers = {
             "reconstruction": reconstruction.detach(),

@@ -8,13 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch, Dataset
 from mnist.errors import UserError
 from mnist.methods.base import Method, Step, cosine
-from mnist.networks.averaging import moving_average
 from mnist.networks.convolutional import (
     ConvolutionalFeatures,
     ConvolutionalGenerator,
@@ -121,10 +119,7 @@ class GAN(Method):
         betas = momentum, 0.999
         self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr, betas=betas)
         self.players["generator"] = Player(self.generator, lr=lr, betas=betas)
-        if averaging:
-            self.averages["generator"] = AveragedModel(
-                self.generator, avg_fn=moving_average(averaging), use_buffers=True
-            )
+        self.keep_average("generator", averaging)
 
     def make_generator(self, classes: int, size: int) -> nn.Module:
         """From so many numbers to logits of images."""
@@ -164,8 +159,7 @@ class GAN(Method):
             with self.autocast():
                 numbers["generator"] = self.generate(fake, labels, style)
             self.players["generator"].update(numbers["generator"], cosine(step.progress))
-            for average in self.averages.values():
-                average.update_parameters(self.generator)  # type: ignore[operator]
+            self.update_averages()
         return {name: number.detach() for name, number in numbers.items()}
 
     def discriminate(
