@@ -160,6 +160,20 @@ def test_the_auxiliary_classifier_learns_of_real_and_generated_images(tiny):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("condition", ["cgan", "acgan"])
+def test_images_without_labels_are_none_of_the_classes(tiny, condition):
+    method = small("gan", tiny, condition=condition)
+    batch = tiny.train.batch(slice(20))
+    for labels in (torch.where(torch.arange(20) % 2 == 0, batch.labels, -1), batch.labels * 0 - 1):
+        numbers = method.step(batch._replace(labels=labels), Step(0, 0.0))
+        assert all(torch.isfinite(number) for number in numbers.values())
+    unknown = torch.full((5,), -1)
+    assert losses.classification(torch.randn(5, 3), unknown) == 0
+    some, logits = torch.tensor([2, -1, 0, -1, 1]), torch.randn(5, 3)
+    expected = F.cross_entropy(logits[some >= 0], some[some >= 0])
+    torch.testing.assert_close(losses.classification(logits, some), expected)
+
+
 def test_infogan_finds_clusters_and_numbers_of_generated_images_alone(tiny):
     method = small("gan", tiny, condition="infogan").eval()
     features = torch.randn(8, 256)

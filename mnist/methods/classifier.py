@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mnist.data.augment import outliers_of, redrawn, shifted
 from mnist.data.mnist import MNIST
@@ -16,7 +15,7 @@ from mnist.data.types import Batch
 from mnist.errors import UserError
 from mnist.methods.base import Method, Step, cosine
 from mnist.networks.classifier import ClassifierNetwork
-from mnist.networks.losses import accuracy
+from mnist.networks.losses import accuracy, classification
 from mnist.networks.player import Player
 from mnist.options import Count, Folder, Positive, Whole
 
@@ -108,11 +107,7 @@ class Classifier(Method):
             labels = torch.cat([labels, labels.new_full((len(others),), self.spec.classes)])
         with self.autocast():
             logits = self.classifier(images)
-        # The mean over labelled images; of a batch without any it is 0, not NaN.
-        total = F.cross_entropy(
-            logits + self.log_odds(logits), labels, ignore_index=-1, reduction="sum"
-        )
-        loss = total / (labels >= 0).sum().clamp(min=1)
+        loss = classification(logits + self.log_odds(logits), labels)
         self.players["classifier"].update(loss, lr_scale=cosine(step.progress))
         numbers = {"loss": loss.detach(), "accuracy": accuracy(logits[:size], labels[:size])}
         if self.outliers:

@@ -13,6 +13,7 @@ from mnist.data.spec import DataSpec
 from mnist.data.types import Batch, Dataset
 from mnist.errors import UserError
 from mnist.methods.base import Method, Step, cosine
+from mnist.networks import losses
 from mnist.networks.convolutional import (
     ConvolutionalFeatures,
     ConvolutionalGenerator,
@@ -199,7 +200,7 @@ class GAN(Method):
         """
         found = self.found_code(features)
         if self.condition == "acgan":
-            return F.cross_entropy(found, labels.repeat(len(features) // len(labels)))
+            return losses.classification(found, labels.repeat(len(features) // len(labels)))
         cluster, continuous = found[-len(style) :].split([self.spec.classes, CODES], 1)
         drawn = style[:, -self.spec.classes :].argmax(1)
         off = (continuous - style[:, :CODES]).square().sum(1).mean() / 2

@@ -131,6 +131,15 @@ def disagreement(logits: Tensor, others: Tensor) -> Tensor:
     return -(logits.log_softmax(1) + others.log_softmax(1)).logsumexp(1).mean()
 
 
+def classification(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the labelled images, in nats: logits [B, K], int64 [B] -> a scalar.
+
+    Of a batch without any, whose labels are all −1, it is 0 and not NaN.
+    """
+    total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    return total / (labels >= 0).sum().clamp(min=1)
+
+
 def closeness(heads: Tensor, apart: float) -> Tensor:
     """How much closer than `apart` heads [K, N] are to each other, summed over pairs: a scalar.
 
