@@ -153,9 +153,9 @@ class GAN(Method):
         style = self.prior.sample(len(real), self.rng).to(self.device)
         with self.autocast():
             fake = self.generator(style, labels).sigmoid()
-            numbers = self.discriminate(real, fake.detach(), labels, style)
+            numbers, verdicts = self.discriminate(real, fake.detach(), labels, style)
         self.players["discriminator"].update(numbers["discriminator"], cosine(step.progress))
-        self.game.updated(self.discriminator, numbers.pop("real"), numbers.pop("fake"))
+        self.game.updated(self.discriminator, *verdicts)
         if step.number % self.critic_steps == self.critic_steps - 1:
             with self.autocast():
                 numbers["generator"] = self.generate(fake, labels, style)
@@ -165,20 +165,21 @@ class GAN(Method):
 
     def discriminate(
         self, real: Tensor, fake: Tensor, labels: Tensor, style: Tensor
-    ) -> dict[str, Tensor]:
-        """The discriminator's loss, its verdicts, and how often it is right."""
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
+        """Numbers, the discriminator's loss among them, and its verdicts about real and fake."""
         both, twice = torch.cat([real, fake]), torch.cat([labels, labels])
         verdicts, features = self.discriminator(both, twice)
         of_real, of_fake = verdicts.split(len(real))
         loss = self.game.discriminator(of_real, of_fake)
         loss = loss + self.game.penalty(self.judge(labels), real, fake, self.rng)
-        numbers = {"real": of_real.detach(), "fake": of_fake.detach()}
+        numbers = {}
         if self.condition in ("acgan", "infogan"):
             numbers["information"] = self.information(features, labels, style)
             loss = loss + self.information_weight * numbers["information"]
         # In how many pairs the real image has the better verdict: 1/2 where it cannot be told.
         better = of_real < of_fake if self.game.energy else of_real > of_fake
-        return numbers | {"discriminator": loss, "discriminator_accuracy": better.float().mean()}
+        numbers |= {"discriminator": loss, "discriminator_accuracy": better.float().mean()}
+        return numbers, (of_real.detach(), of_fake.detach())
 
     def generate(self, fake: Tensor, labels: Tensor, style: Tensor) -> Tensor:
         """The generator's loss."""

@@ -72,12 +72,12 @@ class LeastSquares(Game):
 
 
 class Wasserstein(Game):
-    """The Wasserstein distance by a critic with clipped weights: Arjovsky et al. 2017 (arXiv
-    1701.07875, algorithm 1)."""
+    """The Wasserstein distance by a critic: Arjovsky et al. 2017 (arXiv 1701.07875, eq. 2).
 
-    conditions: ClassVar[Sequence[str]] = ("none",)
-    critic_steps = 5
-    spectral = False  # its slopes are kept small in another way
+    Its slopes are kept small in another way by each of those below.
+    """
+
+    spectral = False
     momentum = 0.0  # section 4.3: with momentum it was seen to fail
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -86,24 +86,31 @@ class Wasserstein(Game):
     def generator(self, fake: Tensor, codes: Tensor) -> Tensor:
         return -fake.mean()
 
+
+class ClippedWasserstein(Wasserstein):
+    """By a critic with clipped weights: algorithm 1 there."""
+
+    conditions: ClassVar[Sequence[str]] = ("none",)
+    critic_steps = 5
+
     @torch.no_grad()
     def updated(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> None:
         for weights in discriminator.parameters():
             weights.clamp_(-CLIP, CLIP)
 
 
-class WassersteinPenalty(Wasserstein):
-    """The same by a critic whose slopes are near 1: Gulrajani et al. 2017 (arXiv 1704.00028)."""
+class PenalisedWasserstein(Wasserstein):
+    """By a critic whose slopes are near 1: Gulrajani et al. 2017 (arXiv 1704.00028).
 
-    critic_steps = 1  # Karras et al. 2018, appendix A.1; with five it takes five times as long
+    With one update of it for each of the generator's, as Karras et al. 2018 (arXiv 1710.10196,
+    appendix A.1): with the five of algorithm 1 the same takes five times as long.
+    """
+
     conditions: ClassVar[Sequence[str]] = ("none", "acgan")  # section 5.2
 
     def penalty(self, judge: Judge, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
         share = torch.rand(len(real), 1, 1, 1, generator=rng).to(real)
         return PENALTY * losses.gradient_penalty(judge, real, fake, share)
-
-    def updated(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> None:
-        pass
 
 
 class BoundaryEquilibrium(Game):
@@ -152,8 +159,8 @@ class EnergyBased(Game):
 GAMES: dict[str, type[Game]] = {
     "gan": Game,
     "lsgan": LeastSquares,
-    "wgan": Wasserstein,
-    "wgan-gp": WassersteinPenalty,
+    "wgan": ClippedWasserstein,
+    "wgan-gp": PenalisedWasserstein,
     "began": BoundaryEquilibrium,
     "ebgan": EnergyBased,
 }
