@@ -11,8 +11,9 @@ from mnist.data.mnist import MNIST
 from mnist.errors import UserError
 from mnist.methods import METHODS, Step
 from mnist.networks import losses
-from mnist.networks.convolutional import ConvolutionalGenerator, EnergyDiscriminator
+from mnist.networks.convolutional import ConvolutionalGenerator
 from mnist.networks.games import BALANCE, CLIP, GAIN, GAMES, MARGIN, PENALTY, PULLING
+from mnist.networks.image_discriminator import EnergyDiscriminator
 from mnist.networks.layers import mlp
 
 REAL, FAKE = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [0.25]])

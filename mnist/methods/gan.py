@@ -14,14 +14,10 @@ from mnist.data.types import Batch, Dataset
 from mnist.errors import UserError
 from mnist.methods.base import Method, Step, cosine
 from mnist.networks import losses
-from mnist.networks.convolutional import (
-    ConvolutionalFeatures,
-    ConvolutionalGenerator,
-    EnergyDiscriminator,
-    ImageDiscriminator,
-)
+from mnist.networks.convolutional import ConvolutionalFeatures, ConvolutionalGenerator
 from mnist.networks.decoder import Decoder
 from mnist.networks.games import GAMES
+from mnist.networks.image_discriminator import EnergyDiscriminator, ImageDiscriminator
 from mnist.networks.layers import mlp, normalise_spectrally
 from mnist.networks.player import Player
 from mnist.networks.prior import BesideClasses, Gaussian, Prior

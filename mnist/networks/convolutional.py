@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mnist.networks.discriminator import of_class
 from mnist.networks.encoder import Standardise
 from mnist.networks.layers import class_code, mlp
 
@@ -93,37 +92,6 @@ class ConvolutionalFeatures(nn.Module):
         return self.layers(images).to(images.dtype)
 
 
-class ImageDiscriminator(nn.Module):
-    """Images to a verdict, and to a code that is to be found in them.
-
-    Args:
-        features: a network from images [B, C, H, W] to F features.
-        size: F.
-        classes: K, with a verdict for each; 0 for a single one.
-        code: numbers of the code, 0 for none.
-    """
-
-    def __init__(self, features: nn.Module, size: int, classes: int, code: int):
-        super().__init__()
-        self.features, self.classes = features, classes
-        self.verdict = nn.Linear(size, max(classes, 1))
-        self.code = nn.Linear(size, code) if code else None
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Verdicts [B, 1] of images of these classes, and their features [B, F].
-
-        images [B, C, H, W] in [0, 1], labels int64 [B].
-        """
-        features = self.features(images)
-        verdicts = self.verdict(features).to(images.dtype)
-        return of_class(verdicts, self.classes, labels), features
-
-    def found(self, features: Tensor) -> Tensor:
-        """The code [B, M] found in images of these features [B, F]."""
-        assert self.code is not None
-        return self.code(features).to(torch.float32)
-
-
 class ConvolutionalEncoder(nn.Module):
     """Image to a style that has, by construction, mean 0 and variance 1: see `Encoder`.
 
@@ -172,32 +140,6 @@ class JointDiscriminator(nn.Module):
         """images [B, C, H, W] in [0, 1], style [B, N] -> logits [B, 1], positive where real."""
         both = torch.cat([self.features(images), style], 1)
         return self.verdict(both).to(images.dtype)
-
-
-class EnergyDiscriminator(nn.Module):
-    """An autoencoder whose verdict is how badly it gives an image back.
-
-    Zhao, Mathieu & LeCun 2017 (arXiv 1609.03126, section 2.3).
-
-    Args:
-        features: a network from images to F features.
-        size: F.
-        decoder: from F numbers to logits of images.
-        power: 2 for the root mean squared error, 1 for the mean absolute one (Berthelot, Schumm &
-            Metz 2017, arXiv 1703.10717, eq. 1).
-    """
-
-    def __init__(self, features: nn.Module, size: int, decoder: nn.Module, power: int):
-        super().__init__()
-        self.features, self.decoder, self.power = features, decoder, power
-        self.code = nn.Linear(size, size)
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Energies [B, 1] of images [B, C, H, W] in [0, 1], and their codes [B, F]."""
-        code = self.code(self.features(images)).to(images.dtype)
-        off = (self.decoder(code).sigmoid() - images).flatten(1).abs()
-        energy = off.pow(self.power).mean(1, keepdim=True)
-        return energy.add(1e-8).pow(1 / self.power), code
 
 
 def quarter(sides: Sequence[int]) -> list[int]:
