@@ -22,7 +22,8 @@ import io
 import os
 import re
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,16 +238,10 @@ class RunDirectory:
         """
         target = self.checkpoints / f"step-{progress.steps:08d}"
         self.check_ours()
-        try:
+        with self.saving(target):
             files.write_folder(target, contents(self.config, method, progress))
             self.write_metrics(progress.rows)
-            for old in self.folders()[: -self.keep]:
-                files.discard(old)
-        except OSError as error:
-            raise StorageFailed(
-                f"cannot save to {target} ({error.strerror}): mend that and give the same command "
-                "again; what was saved before is whole"
-            ) from error
+            self.discard_all_but(self.keep)
         return target
 
     def save_best(self, method: Method, progress: Progress) -> None:
@@ -260,16 +255,30 @@ class RunDirectory:
         if target in best.folders():
             return
         self.check_ours()
-        try:
+        with self.saving(target):
             best.checkpoints.mkdir(parents=True, exist_ok=True)
             files.write_folder(target, contents(self.config, method, progress))
-            for old in best.folders()[:-1]:
-                files.discard(old)
+            best.discard_all_but(1)
+
+    @contextmanager
+    def saving(self, target: Path) -> Iterator[None]:
+        """A context in which a checkpoint is written.
+
+        Raises:
+            StorageFailed: the disk refuses.
+        """
+        try:
+            yield
         except OSError as error:
             raise StorageFailed(
                 f"cannot save to {target} ({error.strerror}): mend that and give the same command "
                 "again; what was saved before is whole"
             ) from error
+
+    def discard_all_but(self, count: int) -> None:
+        """Delete all checkpoints but the newest ones."""
+        for old in self.folders()[:-count]:
+            files.discard(old)
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         """Make metrics.csv hold these rows: whole rows, one an epoch."""
@@ -317,14 +326,8 @@ class RunDirectory:
             )
         try:
             target.path.mkdir(exist_ok=True)
-            for item in (
-                "samples",
-                "best",
-                "train.log",
-                "config.json",
-                "metrics.csv",
-                "checkpoints",
-            ):
+            copies = ("samples", "train.log", "config.json", "metrics.csv")
+            for item in (*copies, "best", "checkpoints"):
                 if (self.path / item).exists():
                     (self.path / item).rename(target.path / item)
             files.flush(target.path)
