@@ -128,6 +128,7 @@ def test_each_trains_goes_on_and_is_used(run_here, tmp_path, flags, part_word):
         ),
         ((*PARTS, "--class-shares", "1,0"), "'1,0' is not a list of numbers above zero"),
         (("--labelled", 20, "--patience", 2), "--patience goes by the labels of images held out"),
+        (("--labelled", 20, "--keep-best"), "--keep-best goes by the labels of images held out"),
         (("--labelled", 20, "--prior", "ring"), "--prior says nothing with --labelled"),
         (("--heads",), "--heads says something only with --labelled or --clusters"),
         (("--no-labels", "--labelled", 20), "--no-labels says nothing with --labelled"),

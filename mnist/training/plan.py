@@ -314,10 +314,11 @@ def as_seen(dataset: Dataset, training: dict[str, Any], method: Method) -> Datas
         raise UserError(f"{dataset.name} has no labelled training images to learn classes from")
     if method.label_count is None:
         return dataset
-    if training.get("patience") and isinstance(method, Classifies):
+    by = next((name for name in ("patience", "keep_best") if training.get(name)), None)
+    if by and isinstance(method, Classifies):
         raise UserError(
-            "--patience goes by the labels of images held out, which this training is not to know: "
-            "leave it out"
+            f"{flag_of(by)} goes by the labels of images held out, which this training is not to "
+            "know: leave it out"
         )
     seed = child_seed(method.seed, "labelled")
     return replace(dataset, train=dataset.train.with_few_labels(method.label_count, seed))
