@@ -44,8 +44,7 @@ class Measured(NamedTuple):
     """The styles of test images, and what they come to."""
 
     test: Split
-    looked_at: int  # images that have a style here: all, or where that would take long some
-    styles: Tensor  # [B, N], NaN of the others
+    styles: Tensor  # [B, N], NaN of images that were not looked at
     ks: Tensor | None  # [N], where the prior's distribution is known
     leakage: float
 
@@ -117,7 +116,7 @@ def measure(run: Run, test: Split, index: Tensor, flags: EncoderVisFlags) -> Mea
     leakage = metrics.knn_accuracy(some[::2], labels[::2], some[1::2], labels[1::2])
     styles = some.new_full((len(test), some.shape[1]), torch.nan)
     styles[index] = some
-    return Measured(test, len(index), styles, ks, leakage)
+    return Measured(test, styles, ks, leakage)
 
 
 def scatter(
@@ -133,9 +132,11 @@ def scatter(
         return plotting.projection(points, labels, spec, names, title, subtitle)
     if run.has_posterior:
         shown += ", posterior means" if flags.means else ", drawn from their posteriors"
+    over = f"all {len(found.test):,}"
     if not run.has_encoder:
         shown += ", whose styles were found by descent"
-    subtitle = f"{shown}.\nOver {'all' if run.has_encoder else 'these'} {found.looked_at:,}: "
+        over = f"these {len(index):,}"
+    subtitle = f"{shown}.\nOver {over}: "
     if found.ks is not None:
         worst = int(found.ks.argmax())
         subtitle += f"worst KS distance to the prior {found.ks[worst]:.3f} (dimension {worst});\n"

@@ -71,19 +71,17 @@ class SAE(Autoencoder):
         with self.autocast():
             style = self.encode(batch.images, batch.labels)
             logits = self.decoder(style, batch.labels)
-        reconstruction = losses.reconstruction(logits, batch.images)
-        loss, numbers = reconstruction, {}
-        if self.code == "l2":
-            numbers["square"] = style.square().sum(1).mean() / 2
-            loss = loss + self.code_weight * numbers["square"]
-        if self.penalised:
-            with self.autocast():
+            numbers = {"reconstruction": losses.reconstruction(logits, batch.images)}
+            loss = numbers["reconstruction"]
+            if self.code == "l2":
+                numbers["square"] = style.square().sum(1).mean() / 2
+                loss = loss + self.code_weight * numbers["square"]
+            if self.penalised:
                 numbers["slope"] = self.slope(style, batch.labels)
-            loss = loss + self.smoothness_weight * numbers["slope"]
+                loss = loss + self.smoothness_weight * numbers["slope"]
         self.players["autoencoder"].update(loss, lr_scale=cosine(step.progress))
-        told = {"reconstruction": reconstruction, **numbers}
-        mse = losses.mse(logits.detach(), batch.images)
-        return {name: number.detach() for name, number in told.items()} | {"mse": mse}
+        numbers["mse"] = losses.mse(logits, batch.images)
+        return {name: number.detach() for name, number in numbers.items()}
 
     def slope(self, style: Tensor, labels: Tensor | None) -> Tensor:
         """½ E ‖∂x/∂z‖², of images by styles [B, N] (Ghosh et al. 2020, eq. 9), a scalar.
