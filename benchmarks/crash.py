@@ -59,7 +59,7 @@ SMALL = {
     "vae": MODEL,
     "bigan": {"feature_size": 2, "width": 2, "lr": 1e-3, "seed": 0},
     "categorical_aae": {"feature_size": 2, "hidden": [2], "labelled": 20, "lr": 1e-3, "seed": 0},
-    "gan": {"feature_size": 2, "network": "mlp", "lr": 1e-3, "seed": 0},
+    "gan": {"feature_size": 2, "network": "mlp", "hidden": [2], "lr": 1e-3, "seed": 0},
     "classifier": {"layers": 1, "lr": 1e-3, "seed": 0},
 }
 TRAINING = {"dataset": "noise", "dataset_sha256": "", "batch_size": 5, "epochs": 8}

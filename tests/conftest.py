@@ -35,7 +35,7 @@ SMALL_MODELS = {  # small networks of each method
     "aae": SMALL,
     "vae": SMALL,
     "bigan": {"feature_size": 3, "width": 4, "lr": 1e-3, "seed": 0},
-    "gan": {"feature_size": 3, "network": "mlp", "lr": 1e-3, "seed": 0},
+    "gan": {"feature_size": 3, "network": "mlp", "hidden": [16, 8], "lr": 1e-3, "seed": 0},
     "categorical_aae": {
         "lr": 1e-3,
         "seed": 0,

@@ -222,7 +222,10 @@ def test_what_is_in_no_paper_is_refused(loss, condition):
 
 
 def test_the_script_refuses_it_in_one_line(run_here, tmp_path):
-    flags = ("--loss", "ebgan", "--condition", "cgan", "--dataset", "mnist-5k")
-    refused = run_here("mnist-gan.py", *flags)
-    assert_refused(refused, "it goes with --condition none")
+    for flags, says in {
+        ("--loss", "ebgan", "--condition", "cgan"): "it goes with --condition none",
+        ("--hidden", "8,8"): "--hidden says something only with --network mlp",
+        ("--network", "mlp", "--width", 8): "--width says something only with --network conv",
+    }.items():
+        assert_refused(run_here("mnist-gan.py", "--dataset", "mnist-5k", *flags), says)
     assert not [*tmp_path.iterdir()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,9 @@ from mnist.networks.image_discriminator import EnergyDiscriminator, ImageDiscrim
 from mnist.networks.layers import mlp, normalise_spectrally
 from mnist.networks.player import Player
 from mnist.networks.prior import BesideClasses, Gaussian, Prior
-from mnist.options import Count, Positive, Share, Weight
+from mnist.options import Count, Positive, Share, Sizes, Weight
 
 FEATURES = 256  # that a discriminator judges images by
-HIDDEN = (512, 1024)  # layers of a perceptron; a discriminator has them in reverse
 CODES = 2  # continuous ones of InfoGAN: the first dimensions of the style
 
 
@@ -46,6 +45,8 @@ class GAN(Method):
             are classes, found without labels (Chen et al. 2016).
         network: convolutional, or perceptrons.
         width: channels of a convolutional network at half of an image's size.
+        hidden: hidden layers of a generator that is a perceptron; its discriminator has them in
+            reverse.
         feature_size: N, dimensions of the style.
         discriminator_lr: learning rate of the discriminator or critic.
         momentum: Adam's β₁ of both. By default 0 with wgan and wgan-gp, else 0.5.
@@ -63,6 +64,10 @@ class GAN(Method):
     diagnosed = True
     epochs = (30, 60)
     batch_size = 100
+    only_with: ClassVar = {
+        "width": {"network": "convolutional"},
+        "hidden": {"network": "mlp"},
+    }
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +83,7 @@ class GAN(Method):
         condition: Literal["none", "cgan", "acgan", "infogan"] = "none",
         network: Literal["convolutional", "mlp"] = "convolutional",
         width: Count = 32,
+        hidden: Sizes = (512, 1024),
         feature_size: Count = 64,
         lr: Positive = 1e-3,
         discriminator_lr: Positive = 1e-3,
@@ -95,7 +101,7 @@ class GAN(Method):
                 f"--condition {condition} with --loss {loss} is in no paper that we know: it goes "
                 f"with --condition {' or '.join(self.game.conditions)}"
             )
-        self.condition, self.network, self.width = condition, network, width
+        self.condition, self.network, self.width, self.hidden = condition, network, width, hidden
         self.critic_steps, self.information_weight = critic_steps, information_weight
         self.conditional = self.needs_labels = condition in ("cgan", "acgan")
         self.finds_classes = condition == "infogan"
@@ -121,7 +127,7 @@ class GAN(Method):
     def make_generator(self, classes: int, size: int) -> nn.Module:
         """From so many numbers to logits of images."""
         if self.network == "mlp":
-            return Decoder(self.spec.image_shape, classes, size, HIDDEN)
+            return Decoder(self.spec.image_shape, classes, size, self.hidden)
         return ConvolutionalGenerator(self.spec.image_shape, classes, size, self.width)
 
     def make_discriminator(self) -> ImageDiscriminator | EnergyDiscriminator:
@@ -129,7 +135,7 @@ class GAN(Method):
         features: nn.Module = (
             nn.Sequential(
                 nn.Flatten(),
-                mlp([self.spec.pixels, *HIDDEN[::-1], FEATURES], nn.LeakyReLU),
+                mlp([self.spec.pixels, *self.hidden[::-1], FEATURES], nn.LeakyReLU),
                 nn.LeakyReLU(),
             )
             if self.network == "mlp"
