@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 from judge import judge
 from machine import machine
+from spread import spread
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -111,11 +111,10 @@ def table(rows: dict[tuple[int, int], dict[str, float]]) -> str:
             cells = [format(row[key], form) for key, (_, form) in COLUMNS.items()]
             lines.append(f"| {size} | {seed} | {' | '.join(cells)} |")
         if len(of_size) > 1:
-            cells = []
-            for key, (_, form) in COLUMNS.items():
-                values = [row[key] for row in of_size.values()]
-                mean, deviation = statistics.mean(values), statistics.stdev(values)
-                cells.append(f"{mean:{form}} ± {deviation:{form}}")
+            cells = [
+                spread([row[key] for row in of_size.values()], form)
+                for key, (_, form) in COLUMNS.items()
+            ]
             lines.append(f"| **{size}** | **mean** | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from machine import machine
+from spread import spread
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -124,10 +125,7 @@ def table(errors: dict[str, dict[int, list[float]]]) -> str:
     counts = next(iter(errors.values())).keys()
     lines = ["| images of a class | " + " | ".join(errors) + " |", "|---" * (len(errors) + 1) + "|"]
     for count in counts:
-        cells = [
-            f"{statistics.mean(of[count]):.2%} ± {statistics.stdev(of[count]):.2%}"
-            for of in errors.values()
-        ]
+        cells = [spread(of[count], ".2%") for of in errors.values()]
         lines.append(f"| {count} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import json
 import math
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -31,6 +30,7 @@ from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
+from spread import spread
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,12 +161,6 @@ def compare(size: int, seed: int, samples: int, runs: Path) -> dict[str, dict[st
     return {"ours": ours, "pythae": json.loads(places["pythae"].read_text())}
 
 
-def cell(values: list[float], form: str) -> str:
-    """Their mean, and how far they spread."""
-    mean = format(statistics.mean(values), form)
-    return mean if len(values) < 2 else f"{mean} ± {format(statistics.stdev(values), form)}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--feature-sizes", type=int, nargs="+", default=[8, 16])
@@ -182,7 +176,7 @@ def main() -> None:
         every = [compare(size, seed, arguments.samples, arguments.runs) for seed in arguments.seeds]
         for name in every[0]:
             cells = [
-                cell([each[name][key] for each in every], form)
+                spread([each[name][key] for each in every], form)
                 for key, (_, form) in COLUMNS.items()
             ]
             print(f"| {size} | {name} | {' | '.join(cells)} |", flush=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +26,7 @@ import torch
 from judge import RUN as JUDGE
 from judge import judge
 from machine import machine
+from spread import spread
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -126,10 +127,10 @@ def trained(contestant: Contestant, seed: int, runs: Path) -> Path:
     directory = contestant.directory(runs, seed)
     numbers, clock = directory / "evaluation.json", directory / "zoo.json"
     if not clock.exists():
+        shutil.rmtree(directory, ignore_errors=True)  # what was begun, whose time nobody knows
         began = time.perf_counter()
         flags = (*contestant.flags, "--seed", seed, "--dataset", "mnist", "--ckpt-dir", directory)
         run_script(f"mnist-{contestant.script}.py", "--quiet", *flags)
-        # Of a run that was stopped and went on it is the time of its last part only.
         clock.write_text(json.dumps({"seconds": time.perf_counter() - began}) + "\n")
     if not numbers.exists():
         run_script("evaluate.py", "--ckpt-dir", directory, "--judge", JUDGE)
@@ -168,8 +169,7 @@ def cell(rows: Sequence[dict], key: str, form: str) -> str:
         return ""
     if form == "milli":
         values, form = [1000 * value for value in values], ".3f"
-    mean = format(statistics.mean(values), form)
-    return mean if len(values) < 2 else f"{mean} ± {format(statistics.stdev(values), form)}"
+    return spread(values, form)
 
 
 def table(rows: dict[str, list[dict]]) -> str:
