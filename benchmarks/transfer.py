@@ -142,9 +142,15 @@ def plot(found: Errors, path: Path) -> None:
     for axis, (target, errors) in zip(axes, found.items(), strict=True):
         for i, (way, of) in enumerate(errors.items()):
             means = [100 * statistics.mean(each) for each in of.values()]
-            spread = [100 * statistics.stdev(each) for each in of.values()]
+            deviations = [100 * statistics.stdev(each) for each in of.values()]
             axis.errorbar(
-                list(of), means, spread, label=way, color=COLOURS[i], marker=markers(i), capsize=2
+                list(of),
+                means,
+                deviations,
+                label=way,
+                color=COLOURS[i],
+                marker=markers(i),
+                capsize=2,
             )
         axis.set(xscale="log", yscale="log", title=target, xlabel="training images of each class")
         axis.set_xticks(list(of), [f"{count:,}" for count in of], minor=False)
