@@ -40,7 +40,6 @@ from mnist.training.run import Run  # noqa: E402
 
 LEAST_SHARE, MOST_SHARE = 0.07, 0.13  # of a digit, in what is no collapse
 SHOWN = 20  # images of each method in the picture
-# To be read again with every new table: nothing here may say what that does not.
 # To be read again with every new table: it must say nothing that the table does not.
 ADVICE = """\
 - **A digit you choose, in a handwriting you choose:** `./mnist-aae.py`. Style and digit are

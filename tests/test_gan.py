@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import scipy.stats
 import torch
 from conftest import assert_refused, small
 from torch.nn import functional as F
@@ -140,7 +141,7 @@ def test_an_energy_is_the_autoencoders_error():
         torch.nn.init.zeros_(decoder[0].weight)
         torch.nn.init.zeros_(decoder[0].bias)  # logits 0: every pixel ½
         features = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 3))
-        found, codes = EnergyDiscriminator(features, 3, decoder, power)(image)
+        found, codes = EnergyDiscriminator(features, 3, 3, decoder, power)(image)
         assert found.item() == pytest.approx(energy, rel=1e-4)
         assert codes.shape == (1, 3)
 
@@ -156,9 +157,9 @@ def test_a_conditional_discriminator_is_asked_for_the_class(tiny):
 def test_the_auxiliary_classifier_learns_of_real_and_generated_images(tiny):
     method = small("gan", tiny, condition="acgan").eval()
     features, labels = torch.randn(8, 256), torch.tensor([0, 1, 2, 3])
-    expected = F.cross_entropy(method.discriminator.code(features), torch.cat([labels, labels]))
-    found = method.information(features, labels, torch.zeros(4, 3))
-    torch.testing.assert_close(found, expected)
+    twice = torch.cat([labels, labels])
+    expected = F.cross_entropy(method.discriminator.names(features), twice)
+    torch.testing.assert_close(method.misnamed(features, twice), expected)
 
 
 @pytest.mark.parametrize("condition", ["cgan", "acgan"])
@@ -175,16 +176,45 @@ def test_images_without_labels_are_none_of_the_classes(tiny, condition):
     torch.testing.assert_close(losses.classification(logits, some), expected)
 
 
-def test_infogan_finds_clusters_and_numbers_of_generated_images_alone(tiny):
+def test_infogan_finds_clusters_and_numbers_of_generated_images(tiny):
     method = small("gan", tiny, condition="infogan").eval()
-    features = torch.randn(8, 256)
     style = method.prior.sample(4, torch.Generator().manual_seed(1))
-    code = method.discriminator.code(features[4:])
-    classes = tiny.spec.classes
+    fake = method.generator(style).sigmoid()
+    code, classes = method.recognition(fake), tiny.spec.classes
     expected = F.cross_entropy(code[:, :classes], style[:, -classes:].argmax(1))
     expected = expected + (code[:, classes:] - style[:, :2]).square().sum(1).mean() / 2
-    found = method.information(features, torch.zeros(4, dtype=torch.int64), style)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(method.not_found(fake, style), expected)
+    assert torch.equal(method.classify(fake), code[:, :classes])
+
+
+def test_what_finds_the_code_is_the_generators_and_not_the_discriminators(tiny):
+    method = small("gan", tiny, condition="infogan")
+    of_generator = method.players["generator"].parameters
+    of_discriminator = method.players["discriminator"].parameters
+    for p in method.recognition.parameters():
+        assert any(p is other for other in of_generator)
+        assert not any(p is other for other in of_discriminator)
+
+
+def test_mutual_information_of_two_answers():
+    # Sure, the same, and equally many: log K. And by a second implementation, of any answers.
+    corners = 50 * torch.eye(4).repeat(3, 1)
+    assert losses.mutual_information(corners, corners).item() == pytest.approx(math.log(4))
+    one, other = torch.randn(2, 9, 4, dtype=torch.float64)
+    joint = torch.einsum("bi,bj->ij", one.softmax(1), other.softmax(1)) / 9
+    joint = (joint + joint.T) / 2
+    expected = scipy.stats.entropy(
+        joint.flatten(), torch.outer(joint.sum(1), joint.sum(0)).flatten()
+    )
+    assert losses.mutual_information(one, other).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_answers_that_are_all_the_same_say_nothing_and_have_a_gradient():
+    logits = torch.tensor([[100.0, 0.0, 0.0]]).repeat(5, 1).requires_grad_()
+    found = losses.mutual_information(logits, logits)
+    found.backward()
+    assert found.item() == pytest.approx(0, abs=1e-6)
+    assert torch.isfinite(logits.grad).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 9, 14)])

@@ -125,6 +125,7 @@ def test_a_config_is_all_options_and_rebuilds_each(method_name):
         "momentum": 0.25,
         "critic_steps": 3,
         "information_weight": 0.5,
+        "invariance_weight": 0.5,
         "layers": 3,
         "blocks": 2,
         "outliers": True,

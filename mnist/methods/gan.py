@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnist.data.augment import distorted
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch, Dataset
 from mnist.errors import UserError
@@ -24,6 +25,7 @@ from mnist.networks.prior import BesideClasses, Gaussian, Prior
 from mnist.options import Count, Positive, Share, Sizes, Weight
 
 FEATURES = 256  # that a discriminator judges images by
+SQUEEZED = 64  # numbers of an image in a discriminator that is an autoencoder
 CODES = 2  # continuous ones of InfoGAN: the first dimensions of the style
 
 
@@ -48,13 +50,17 @@ class GAN(Method):
         hidden: hidden layers of a generator that is a perceptron; its discriminator has them in
             reverse.
         feature_size: N, dimensions of the style.
-        discriminator_lr: learning rate of the discriminator or critic.
+        discriminator_lr: learning rate of the discriminator or critic. By default 2e-4 with wgan,
+            else 1e-3.
         momentum: Adam's β₁ of both. By default 0 with wgan and wgan-gp, else 0.5.
-        critic_steps: updates of the discriminator for each of the generator's. By default 5 with
+        critic_steps: updates of the discriminator for each of the generator's. By default 2 with
             wgan, else 1.
-        spectral: normalise the layers of the discriminator spectrally (Miyato et al. 2018). By
-            default with gan and lsgan only.
+        spectral: normalise the layers of the discriminator spectrally (Miyato et al. 2018), but
+            for the last. By default with gan and lsgan only.
         information_weight: weight of what acgan and infogan find again.
+        invariance_weight: infogan's, of how much the cluster of a real image says of that of the
+            same image distorted (Ji, Henriques & Vedaldi 2019, arXiv 1807.06653), so that clusters
+            are shapes and not slants. 0 is the InfoGAN of its paper.
         averaging: share of the averaged generator that a step keeps, by which images are made; 0
             for none.
     """
@@ -67,12 +73,13 @@ class GAN(Method):
     only_with: ClassVar = {
         "width": {"network": "convolutional"},
         "hidden": {"network": "mlp"},
+        "invariance_weight": {"condition": "infogan"},
     }
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         game = GAMES[options.get("loss", "gan")]
-        names = ("critic_steps", "momentum", "spectral")
+        names = ("lr", "discriminator_lr", "momentum", "critic_steps", "spectral")
         return {name: getattr(game, name) for name in names}
 
     def __init__(
@@ -91,6 +98,7 @@ class GAN(Method):
         critic_steps: Count = 1,
         spectral: bool = True,
         information_weight: Weight = 1.0,
+        invariance_weight: Weight = 1.0,
         averaging: Share = 0.999,
         **common: Any,
     ):
@@ -102,7 +110,8 @@ class GAN(Method):
                 f"with --condition {' or '.join(self.game.conditions)}"
             )
         self.condition, self.network, self.width, self.hidden = condition, network, width, hidden
-        self.critic_steps, self.information_weight = critic_steps, information_weight
+        self.critic_steps = critic_steps
+        self.information_weight, self.invariance_weight = information_weight, invariance_weight
         self.conditional = self.needs_labels = condition in ("cgan", "acgan")
         self.finds_classes = condition == "infogan"
         self.prior: Prior = Gaussian(feature_size)
@@ -113,40 +122,46 @@ class GAN(Method):
             self.generator = self.make_generator(told, self.prior.feature_size)
         with self.seeded("discriminator"):
             self.discriminator = self.make_discriminator()
-            if spectral:  # but for what finds a code, whose answers may be as sure as it is
+            if spectral:  # but for the last layer, so that verdicts can be sure (docs/LOG.md)
                 normalise_spectrally(self.discriminator.features)
-                if isinstance(self.discriminator, ImageDiscriminator):
-                    normalise_spectrally(self.discriminator.verdict)
-        if condition in ("acgan", "infogan"):
-            self.classify = self.found_class
+        generating = [self.generator]
+        if condition == "infogan":
+            with self.seeded("recognition"):
+                self.recognition = nn.Sequential(
+                    self.make_features(normalise=True), nn.Linear(FEATURES, spec.classes + CODES)
+                )
+            generating.append(self.recognition)
+            self.classify = self.found_cluster
+        if condition == "acgan":
+            self.classify = self.named_class
         betas = momentum, 0.999
         self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr, betas=betas)
-        self.players["generator"] = Player(self.generator, lr=lr, betas=betas)
+        self.players["generator"] = Player(*generating, lr=lr, betas=betas)
         self.keep_average("generator", averaging)
 
-    def make_generator(self, classes: int, size: int) -> nn.Module:
-        """From so many numbers to logits of images."""
+    def make_generator(self, classes: int, size: int, normalise: bool = True) -> nn.Module:
+        """From so many numbers to logits of images, with batch normalisation or without."""
         if self.network == "mlp":
             return Decoder(self.spec.image_shape, classes, size, self.hidden)
-        return ConvolutionalGenerator(self.spec.image_shape, classes, size, self.width)
+        return ConvolutionalGenerator(self.spec.image_shape, classes, size, self.width, normalise)
+
+    def make_features(self, normalise: bool = False) -> nn.Module:
+        """From images to what they are judged by, with batch normalisation or without."""
+        if self.network == "convolutional":
+            return ConvolutionalFeatures(self.spec.image_shape, FEATURES, self.width, normalise)
+        sizes = [self.spec.pixels, *self.hidden[::-1], FEATURES]
+        last = [nn.BatchNorm1d(FEATURES)] if normalise else []
+        return nn.Sequential(nn.Flatten(), mlp(sizes, nn.LeakyReLU), *last, nn.LeakyReLU())
 
     def make_discriminator(self) -> ImageDiscriminator | EnergyDiscriminator:
-        """From images to verdicts, and to features in which a code can be found."""
-        features: nn.Module = (
-            nn.Sequential(
-                nn.Flatten(),
-                mlp([self.spec.pixels, *self.hidden[::-1], FEATURES], nn.LeakyReLU),
-                nn.LeakyReLU(),
-            )
-            if self.network == "mlp"
-            else ConvolutionalFeatures(self.spec.image_shape, FEATURES, self.width)
-        )
+        """From images to verdicts, and to features by which a class can be named."""
+        features = self.make_features()
         if self.game.energy:
-            decoder = self.make_generator(0, FEATURES)
-            return EnergyDiscriminator(features, FEATURES, decoder, self.game.energy)
-        code = {"acgan": self.spec.classes, "infogan": self.spec.classes + CODES}
+            decoder = self.make_generator(0, SQUEEZED, normalise=False)
+            return EnergyDiscriminator(features, FEATURES, SQUEEZED, decoder, self.game.energy)
         asked = self.spec.classes if self.condition == "cgan" else 0
-        return ImageDiscriminator(features, FEATURES, asked, code.get(self.condition, 0))
+        named = self.spec.classes if self.condition == "acgan" else 0
+        return ImageDiscriminator(features, FEATURES, asked, named)
 
     # --- the algorithm ------------------------------------------------------------------------
 
@@ -155,18 +170,18 @@ class GAN(Method):
         style = self.prior.sample(len(real), self.rng).to(self.device)
         with self.autocast():
             fake = self.generator(style, labels).sigmoid()
-            numbers, verdicts = self.discriminate(real, fake.detach(), labels, style)
+            numbers, verdicts = self.discriminate(real, fake.detach(), labels)
         self.players["discriminator"].update(numbers["discriminator"], cosine(step.progress))
         self.game.updated(self.discriminator, *verdicts)
         if step.number % self.critic_steps == self.critic_steps - 1:
             with self.autocast():
-                numbers["generator"] = self.generate(fake, labels, style)
+                numbers |= self.generate(fake, real, labels, style)
             self.players["generator"].update(numbers["generator"], cosine(step.progress))
             self.update_averages()
         return {name: number.detach() for name, number in numbers.items()}
 
     def discriminate(
-        self, real: Tensor, fake: Tensor, labels: Tensor, style: Tensor
+        self, real: Tensor, fake: Tensor, labels: Tensor
     ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         """Numbers, the discriminator's loss among them, and its verdicts about real and fake."""
         both, twice = torch.cat([real, fake]), torch.cat([labels, labels])
@@ -174,55 +189,67 @@ class GAN(Method):
         of_real, of_fake = verdicts.split(len(real))
         loss = self.game.discriminator(of_real, of_fake)
         loss = loss + self.game.penalty(self.judge(labels), real, fake, self.rng)
-        numbers = {}
-        if self.condition in ("acgan", "infogan"):
-            numbers["information"] = self.information(features, labels, style)
-            loss = loss + self.information_weight * numbers["information"]
+        if self.condition == "acgan":
+            loss = loss + self.information_weight * self.misnamed(features, twice)
         # In how many pairs the real image has the better verdict: 1/2 where it cannot be told.
         better = of_real < of_fake if self.game.energy else of_real > of_fake
-        numbers |= {"discriminator": loss, "discriminator_accuracy": better.float().mean()}
+        numbers = {"discriminator": loss, "discriminator_accuracy": better.float().mean()}
         return numbers, (of_real.detach(), of_fake.detach())
 
-    def generate(self, fake: Tensor, labels: Tensor, style: Tensor) -> Tensor:
-        """The generator's loss."""
+    def generate(
+        self, fake: Tensor, real: Tensor, labels: Tensor, style: Tensor
+    ) -> dict[str, Tensor]:
+        """Numbers, the generator's loss among them, and that of what finds its code again."""
         verdicts, features = self.discriminator(fake, labels)
-        loss = self.game.generator(verdicts, features)
-        if self.condition in ("acgan", "infogan"):
-            loss = loss + self.information_weight * self.information(features, labels, style)
-        return loss
+        loss, numbers = self.game.generator(verdicts, features), {}
+        if self.condition == "acgan":
+            numbers["information"] = self.misnamed(features, labels)
+        if self.condition == "infogan":
+            numbers["information"] = self.not_found(fake, style)
+            if self.invariance_weight:
+                numbers["invariance"] = self.invariance(real)
+                loss = loss - self.invariance_weight * numbers["invariance"]
+        if "information" in numbers:
+            loss = loss + self.information_weight * numbers["information"]
+        return numbers | {"generator": loss}
 
     def judge(self, labels: Tensor) -> Any:
         """A function of images [B, C, H, W] that gives their verdicts [B, 1]."""
         return lambda images: self.discriminator(images, labels)[0]
 
-    def information(self, features: Tensor, labels: Tensor, style: Tensor) -> Tensor:
-        """How badly the code is found in images of these features, in nats.
+    def misnamed(self, features: Tensor, labels: Tensor) -> Tensor:
+        """How badly the discriminator names the class, in nats (Odena et al. 2017, eq. 2)."""
+        assert isinstance(self.discriminator, ImageDiscriminator)
+        return losses.classification(self.discriminator.named(features), labels)
 
-        Of real and generated images the class (Odena et al. 2017, eq. 2); or of the generated ones,
-        which are the last, what the style says (Chen et al. 2016, eq. 5, up to a constant).
+    def not_found(self, fake: Tensor, style: Tensor) -> Tensor:
+        """How badly the code of generated images is found in them, in nats, up to a constant.
+
+        The cluster and, as normal with variance 1, the continuous ones (Chen et al. 2016, eq. 5).
         """
-        found = self.found_code(features)
-        if self.condition == "acgan":
-            return losses.classification(found, labels.repeat(len(features) // len(labels)))
-        cluster, continuous = found[-len(style) :].split([self.spec.classes, CODES], 1)
+        cluster, continuous = self.recognition(fake).float().split([self.spec.classes, CODES], 1)
         drawn = style[:, -self.spec.classes :].argmax(1)
         off = (continuous - style[:, :CODES]).square().sum(1).mean() / 2
         return F.cross_entropy(cluster, drawn) + off
 
-    def found_code(self, features: Tensor) -> Tensor:
-        """The code [B, M] that is found in images of these features."""
-        assert isinstance(self.discriminator, ImageDiscriminator)
-        return self.discriminator.found(features)
+    def invariance(self, real: Tensor) -> Tensor:
+        """How much the cluster of an image says of that of the same distorted, in nats."""
+        both = torch.cat([real, distorted(real, 1.0, self.rng)])
+        return losses.mutual_information(*self.found_cluster(both).split(len(real)))
 
     # --- what it can do -----------------------------------------------------------------------
 
     def decode(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.generator(style, labels)
 
-    def found_class(self, images: Tensor) -> Tensor:
-        """Logits of the class or cluster that is found in images [B, C, H, W]: [B, K]."""
-        _, features = self.discriminator(images)
-        return self.found_code(features)[:, : self.spec.classes]
+    def named_class(self, images: Tensor) -> Tensor:
+        """Logits of the class that the discriminator names, [B, K]."""
+        assert isinstance(self.discriminator, ImageDiscriminator)
+        return self.discriminator.named(self.discriminator.features(images))
+
+    def found_cluster(self, images: Tensor) -> Tensor:
+        """Logits of the cluster that images [B, C, H, W] are of, [B, K]."""
+        return self.recognition(images)[:, : self.spec.classes].float()
 
     def summary(self) -> str:
         told = {

@@ -55,8 +55,8 @@ class VAE(Autoencoder):
         beta: Weight = 1.0,
         likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
         decoder_variance: Literal["shared", "learned", "rbf"] = "shared",
-        centres: Count = 64,
-        centres_width: Positive = 1.0,
+        centres: Count = 100,
+        centres_width: Positive = 0.8,
         centres_from: Share = 0.7,
         **common: Any,
     ):

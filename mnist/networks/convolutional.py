@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mnist.networks.encoder import Standardise
 from mnist.networks.layers import class_code, mlp
 
-HIDDEN = 1024  # of the generator, before its first image: without it strokes do not fit together
+HIDDEN = 512  # of the generator, before its first image: without it strokes do not fit together
 SLOPE = 0.2  # of a leaky rectifier below zero
 
 
@@ -26,24 +26,33 @@ class ConvolutionalGenerator(nn.Module):
         classes: K, given to it as one-hot code; 0 for an unconditional generator.
         feature_size: N, dimensions of the style.
         width: channels at half of its size; twice that at a quarter.
+        normalise: a batch normalisation in each layer but the last.
     """
 
-    def __init__(self, image_shape: Sequence[int], classes: int, feature_size: int, width: int):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        classes: int,
+        feature_size: int,
+        width: int,
+        normalise: bool = True,
+    ):
         super().__init__()
         channels, *self.sides = image_shape
         self.classes = classes
         self.small = [2 * width, *quarter(self.sides)]
+        small = math.prod(self.small)
         self.start = nn.Sequential(
-            nn.Linear(feature_size + classes, HIDDEN, bias=False),
-            nn.BatchNorm1d(HIDDEN),
+            nn.Linear(feature_size + classes, HIDDEN, bias=not normalise),
+            *([nn.BatchNorm1d(HIDDEN)] if normalise else []),
             nn.ReLU(),
-            nn.Linear(HIDDEN, math.prod(self.small), bias=False),
-            nn.BatchNorm1d(math.prod(self.small)),
+            nn.Linear(HIDDEN, small, bias=not normalise),
+            *([nn.BatchNorm1d(small)] if normalise else []),
             nn.ReLU(),
         )
         self.layers = nn.Sequential(
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=not normalise),
+            *([nn.BatchNorm2d(width)] if normalise else []),
             nn.ReLU(),
             nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
         ).to(memory_format=torch.channels_last)

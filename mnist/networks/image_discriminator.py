@@ -8,20 +8,20 @@ from mnist.networks.discriminator import of_class
 
 
 class ImageDiscriminator(nn.Module):
-    """Images to a verdict, and to a code that is to be found in them.
+    """Images to a verdict, and to the class that they are named.
 
     Args:
         features: a network from images [B, C, H, W] to F features.
         size: F.
         classes: K, with a verdict for each; 0 for a single one.
-        code: numbers of the code, 0 for none.
+        named: K, of which one is named; 0 for none.
     """
 
-    def __init__(self, features: nn.Module, size: int, classes: int, code: int):
+    def __init__(self, features: nn.Module, size: int, classes: int, named: int):
         super().__init__()
         self.features, self.classes = features, classes
         self.verdict = nn.Linear(size, max(classes, 1))
-        self.code = nn.Linear(size, code) if code else None
+        self.names = nn.Linear(size, named) if named else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Verdicts [B, 1] of images of these classes, and their features [B, F].
@@ -32,10 +32,10 @@ class ImageDiscriminator(nn.Module):
         verdicts = self.verdict(features).to(images.dtype)
         return of_class(verdicts, self.classes, labels), features
 
-    def found(self, features: Tensor) -> Tensor:
-        """The code [B, M] found in images of these features [B, F]."""
-        assert self.code is not None
-        return self.code(features).float()
+    def named(self, features: Tensor) -> Tensor:
+        """Logits of the class [B, K] of images of these features [B, F]."""
+        assert self.names is not None
+        return self.names(features).float()
 
 
 class EnergyDiscriminator(nn.Module):
@@ -46,18 +46,19 @@ class EnergyDiscriminator(nn.Module):
     Args:
         features: a network from images to F features.
         size: F.
-        decoder: from F numbers to logits of images.
+        code: M, what an image is squeezed through.
+        decoder: from M numbers to logits of images.
         power: 2 for the root mean squared error, 1 for the mean absolute one (Berthelot, Schumm &
             Metz 2017, arXiv 1703.10717, eq. 1).
     """
 
-    def __init__(self, features: nn.Module, size: int, decoder: nn.Module, power: int):
+    def __init__(self, features: nn.Module, size: int, code: int, decoder: nn.Module, power: int):
         super().__init__()
         self.features, self.decoder, self.power = features, decoder, power
-        self.code = nn.Linear(size, size)
+        self.code = nn.Linear(size, code)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Energies [B, 1] of images [B, C, H, W] in [0, 1], and their codes [B, F]."""
+        """Energies [B, 1] of images [B, C, H, W] in [0, 1], and their codes [B, M]."""
         code = self.code(self.features(images)).to(images.dtype)
         off = (self.decoder(code).sigmoid() - images).flatten(1).abs()
         energy = off.pow(self.power).mean(1, keepdim=True)

@@ -131,6 +131,20 @@ def disagreement(logits: Tensor, others: Tensor) -> Tensor:
     return -(logits.log_softmax(1) + others.log_softmax(1)).logsumexp(1).mean()
 
 
+def mutual_information(logits: Tensor, others: Tensor) -> Tensor:
+    """How much the classes of two images of one thing say of each other, in nats.
+
+    That of Σ_b p_b(y) p'_b(y') / B, made symmetric (Ji, Henriques & Vedaldi 2019, arXiv 1807.06653,
+    section 3.1): log K where each image is surely of one class, the other of the same, and all K
+    are equally many. Twice [B, K] -> a scalar.
+    """
+    joint = logits.softmax(1).T @ others.softmax(1) / len(logits)
+    joint = (joint + joint.T) / 2
+    apart = joint.sum(0) * joint.sum(1, keepdim=True)
+    tiny = torch.finfo(joint.dtype).tiny
+    return (joint * (joint.clamp(min=tiny) / apart.clamp(min=tiny)).log()).sum()
+
+
 def classification(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of the labelled images, in nats: logits [B, K], int64 [B] -> a scalar.
 
