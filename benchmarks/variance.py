@@ -81,7 +81,11 @@ def draw(run: Run, styles: Tensor, curves: dict[str, Tensor]) -> Figure:
             axes.plot(*curve.T, color="black", linewidth=3.2, linestyle=style)
             axes.plot(*curve.T, color=colour, linewidth=1.8, linestyle=style, label=label)
     axes.set(
-        xlabel="z₁", ylabel="z₂", title="Geodesics where the decoder says how sure it is of pixels"
+        xlim=(-REACH, REACH),
+        ylim=(-REACH, REACH),
+        xlabel="z₁",
+        ylabel="z₂",
+        title="Geodesics where the decoder says how sure it is of pixels",
     )
     axes.legend(loc="upper left", framealpha=1, facecolor="0.6")
     figure.colorbar(shown, label="mean standard deviation of a pixel (images are in [0, 1])")

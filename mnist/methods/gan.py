@@ -79,7 +79,7 @@ class GAN(Method):
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         game = GAMES[options.get("loss", "gan")]
-        names = ("lr", "discriminator_lr", "momentum", "critic_steps", "spectral")
+        names = ("discriminator_lr", "momentum", "critic_steps", "spectral")
         return {name: getattr(game, name) for name in names}
 
     def __init__(

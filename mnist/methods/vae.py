@@ -85,9 +85,10 @@ class VAE(Autoencoder):
         self.train_images = train if isinstance(self.variance, RadialVariance) else None
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        who = "autoencoder"
+        who, progress = "autoencoder", step.progress
         if self.train_images is not None and step.progress >= self.centres_from:
-            who = "variance"  # of means that are as good as they will be
+            who = "variance"  # of means that are as good as they will be: a training of its own
+            progress = (step.progress - self.centres_from) / (1 - self.centres_from)
             self.place_centres(self.train_images)
         with self.autocast():
             encoded = self.encoder(batch.images, batch.labels)
@@ -96,7 +97,7 @@ class VAE(Autoencoder):
         distortion = self.distortion(logits, batch.images, style, batch.labels).mean()
         rate = losses.rate(encoded, self.prior.std)
         loss = (distortion + self.beta * rate) / self.spec.pixels
-        self.players[who].update(loss, cosine(step.progress))
+        self.players[who].update(loss, cosine(progress))
         return {
             "distortion": distortion.detach(),
             "rate": rate.detach(),

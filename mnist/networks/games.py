@@ -17,7 +17,7 @@ from mnist.networks import losses
 
 CLIP = 0.01  # of a critic's weights: Arjovsky et al. 2017, algorithm 1
 PENALTY = 10.0  # weight of the gradient penalty: Gulrajani et al. 2017, algorithm 1
-MARGIN, PULLING = 0.3, 0.1  # of energies, and weight of the pulling-away term: Zhao et al. 2017
+MARGIN, PULLING = 0.15, 0.1  # of energies, and weight of the pulling-away term: Zhao et al. 2017
 BALANCE, GAIN = 0.5, 1e-3  # γ and λ: Berthelot et al. 2017, section 3.4
 
 Judge = Callable[[Tensor], Tensor]  # images [B, C, H, W] -> verdicts [B, 1]
@@ -30,14 +30,14 @@ class Game(nn.Module):
 
     Attributes:
         conditions: under which a paper has played it.
-        lr, discriminator_lr, momentum: of Adam, by default; the momentum, β₁, is of both.
+        discriminator_lr: learning rate of the discriminator, by default.
+        momentum: Adam's β₁ of both, by default.
         critic_steps: updates of the discriminator for each of the generator's, by default.
         spectral: whether the discriminator's layers are normalised spectrally, by default.
         energy: whether the discriminator is an autoencoder; then the power of its error.
     """
 
     conditions: ClassVar[Sequence[str]] = ("none", "cgan", "acgan", "infogan")
-    lr: ClassVar[float] = 1e-3
     discriminator_lr: ClassVar[float] = 1e-3
     momentum: ClassVar[float] = 0.5
     critic_steps: ClassVar[int] = 1
