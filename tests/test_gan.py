@@ -37,7 +37,7 @@ BY_HAND = {
     "wgan-gp": (-(1.25 + 0.375), 0.375),
     "began": (1.25, -0.375),  # k is 0 in the beginning
     # Of two codes the only cosine is 3/5.
-    "ebgan": (1.25 + ((MARGIN + 1) + (MARGIN - 0.25)) / 2, -0.375 + PULLING * 0.36),
+    "ebgan": (1.25 + ((MARGIN + 1) + 0) / 2, -0.375 + PULLING * 0.36),  # ¼ is beyond the margin
 }
 
 
