@@ -67,12 +67,12 @@ def draw(run: Run, styles: Tensor, curves: dict[str, Tensor]) -> Figure:
     """The map of the deviation, training styles in it, and curves of each kind."""
     line = torch.linspace(-REACH, REACH, 181)
     plane = torch.cartesian_prod(line, line)
-    spread = deviations(run, plane).view(len(line), len(line)).T
+    std = deviations(run, plane).view(len(line), len(line)).T
     figure = Figure(figsize=(7.6, 6.4), layout="constrained")
     axes = figure.subplots()
     extent = (-REACH, REACH, -REACH, REACH)
     shown = axes.imshow(
-        spread, origin="lower", extent=extent, norm=LogNorm(), cmap="cividis", interpolation="none"
+        std, origin="lower", extent=extent, norm=LogNorm(), cmap="cividis", interpolation="none"
     )
     axes.scatter(*styles.T, s=0.3, color="black", alpha=0.4, linewidths=0)
     for (name, colour), style in zip(WAYS.items(), (":", "-", "-"), strict=True):

@@ -158,7 +158,7 @@ def test_the_auxiliary_classifier_learns_of_real_and_generated_images(tiny):
     method = small("gan", tiny, condition="acgan").eval()
     features, labels = torch.randn(8, 256), torch.tensor([0, 1, 2, 3])
     twice = torch.cat([labels, labels])
-    expected = F.cross_entropy(method.discriminator.names(features), twice)
+    expected = F.cross_entropy(method.discriminator.name(features), twice)
     torch.testing.assert_close(method.misnamed(features, twice), expected)
 
 

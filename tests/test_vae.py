@@ -12,6 +12,7 @@ from mnist.commands.geodesic import decoder_of
 from mnist.data.mnist import MNIST
 from mnist.evaluation.metrics import importance_log_likelihood
 from mnist.methods import METHODS, Step
+from mnist.methods.vae import VARIANCE_LR
 from mnist.networks import losses
 from mnist.networks.variance import LEAST, MOST, RadialVariance
 
@@ -139,6 +140,19 @@ def test_centres_are_placed_once_and_then_they_alone_learn(tiny):
     assert changed == {
         f"variance.{name}" for name in ("centres", "steepness", "placed", "log_weights")
     }
+
+
+def test_the_variance_has_a_learning_rate_of_its_own_from_start_to_end(tiny):
+    """Adam's first step is as long as its learning rate, however far the training is by then."""
+    radial = NORMAL | {"decoder_variance": "rbf", "centres": 5, "centres_from": 0.5}
+    batch = tiny.train.batch(slice(0, 20))
+    for progress, scale in ((0.5, 1.0), (0.75, 0.5), (1.0, 0.0)):
+        method = small("vae", tiny.train, **radial)
+        method.variance.place(torch.randn(200, 3), 1.0, 0)
+        before = method.variance.log_weights.detach().clone()
+        method.step(batch, Step(0, progress))
+        moved = (method.variance.log_weights.detach() - before).abs().max().item()
+        assert moved == pytest.approx(scale * VARIANCE_LR, rel=1e-3)
 
 
 def test_only_decoders_of_varying_variance_tell_it():

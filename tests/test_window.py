@@ -344,7 +344,9 @@ def test_a_script_opens_a_window_until_ctrl_c(screen, tmp_path, script, flags):
             ).stdout
             if f"{script.removesuffix('.py')}: mnist3.ckpt" in tree:
                 break
-        assert process.poll() is None, process.stderr.read()
+        else:
+            process.kill()
+            pytest.fail(f"no window of {script} on the screen: {process.stderr.read()}")
         process.send_signal(signal.SIGINT)
         try:
             output, errors = process.communicate(timeout=30)

@@ -140,7 +140,7 @@ class GAN(Method):
         self.keep_average("generator", averaging)
 
     def make_generator(self, classes: int, size: int, normalise: bool = True) -> nn.Module:
-        """From so many numbers to logits of images, with batch normalisation or without."""
+        """From so many numbers to logits of images; perceptrons never have batch normalisation."""
         if self.network == "mlp":
             return Decoder(self.spec.image_shape, classes, size, self.hidden)
         return ConvolutionalGenerator(self.spec.image_shape, classes, size, self.width, normalise)
@@ -220,7 +220,7 @@ class GAN(Method):
     def misnamed(self, features: Tensor, labels: Tensor) -> Tensor:
         """How badly the discriminator names the class, in nats (Odena et al. 2017, eq. 2)."""
         assert isinstance(self.discriminator, ImageDiscriminator)
-        return losses.classification(self.discriminator.named(features), labels)
+        return losses.classification(self.discriminator.class_logits(features), labels)
 
     def not_found(self, fake: Tensor, style: Tensor) -> Tensor:
         """How badly the code of generated images is found in them, in nats, up to a constant.
@@ -245,7 +245,7 @@ class GAN(Method):
     def named_class(self, images: Tensor) -> Tensor:
         """Logits of the class that the discriminator names, [B, K]."""
         assert isinstance(self.discriminator, ImageDiscriminator)
-        return self.discriminator.named(self.discriminator.features(images))
+        return self.discriminator.class_logits(self.discriminator.features(images))
 
     def found_cluster(self, images: Tensor) -> Tensor:
         """Logits of the cluster that images [B, C, H, W] are of, [B, K]."""

@@ -17,7 +17,8 @@ from mnist.networks import losses
 
 CLIP = 0.01  # of a critic's weights: Arjovsky et al. 2017, algorithm 1
 PENALTY = 10.0  # weight of the gradient penalty: Gulrajani et al. 2017, algorithm 1
-MARGIN, PULLING = 0.15, 0.1  # of energies, and weight of the pulling-away term: Zhao et al. 2017
+PULLING = 0.1  # weight of the pulling-away term: Zhao et al. 2017
+MARGIN = 0.15  # of energies, root mean squared errors here (docs/LOG.md)
 BALANCE, GAIN = 0.5, 1e-3  # γ and λ: Berthelot et al. 2017, section 3.4
 
 Judge = Callable[[Tensor], Tensor]  # images [B, C, H, W] -> verdicts [B, 1]

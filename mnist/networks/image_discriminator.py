@@ -14,14 +14,14 @@ class ImageDiscriminator(nn.Module):
         features: a network from images [B, C, H, W] to F features.
         size: F.
         classes: K, with a verdict for each; 0 for a single one.
-        named: K, of which one is named; 0 for none.
+        named: K, of which it names one; 0 for none.
     """
 
     def __init__(self, features: nn.Module, size: int, classes: int, named: int):
         super().__init__()
         self.features, self.classes = features, classes
         self.verdict = nn.Linear(size, max(classes, 1))
-        self.names = nn.Linear(size, named) if named else None
+        self.name = nn.Linear(size, named) if named else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Verdicts [B, 1] of images of these classes, and their features [B, F].
@@ -32,10 +32,10 @@ class ImageDiscriminator(nn.Module):
         verdicts = self.verdict(features).to(images.dtype)
         return of_class(verdicts, self.classes, labels), features
 
-    def named(self, features: Tensor) -> Tensor:
-        """Logits of the class [B, K] of images of these features [B, F]."""
-        assert self.names is not None
-        return self.names(features).float()
+    def class_logits(self, features: Tensor) -> Tensor:
+        """Of the class that it names images of these features [B, F]: [B, K]."""
+        assert self.name is not None
+        return self.name(features).float()
 
 
 class EnergyDiscriminator(nn.Module):
