@@ -135,15 +135,21 @@ def test_codes_that_are_pulled_away():
 
 
 def test_an_energy_is_the_autoencoders_error():
-    image = torch.tensor([[[[1.0, 0.0]]]])
-    for power, energy in {1: (0.5 + 0.5) / 2, 2: math.sqrt((0.25 + 0.25) / 2)}.items():
-        decoder = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Unflatten(1, (1, 1, 2)))
-        torch.nn.init.zeros_(decoder[0].weight)
-        torch.nn.init.zeros_(decoder[0].bias)  # logits 0: every pixel ½
-        features = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 3))
-        found, codes = EnergyDiscriminator(features, 3, 3, decoder, power)(image)
-        assert found.item() == pytest.approx(energy, rel=1e-4)
-        assert codes.shape == (1, 3)
+    images = torch.tensor([[[[1.0, 0.0]]], [[[0.5, 0.5]]]])
+    decoder = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Unflatten(1, (1, 1, 2)))
+    torch.nn.init.zeros_(decoder[0].weight)
+    torch.nn.init.zeros_(decoder[0].bias)  # logits 0: every pixel ½
+    features = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 4))
+    found, codes = EnergyDiscriminator(features, 4, 3, decoder)(images)
+    assert found[:, 0].tolist() == pytest.approx([math.sqrt((0.25 + 0.25) / 2), 0], abs=1e-3)
+    assert codes.shape == (2, 3)
+
+
+def test_what_all_images_have_in_common_is_not_in_an_energys_codes():
+    features = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 4))
+    discriminator = EnergyDiscriminator(features, 4, 3, torch.nn.Unflatten(1, (1, 1, 3)))
+    images = torch.rand(1, 1, 1, 2).expand(6, -1, -1, -1)
+    assert discriminator.code(features(images)).abs().max() < 1e-3
 
 
 def test_a_conditional_discriminator_is_asked_for_the_class(tiny):
@@ -180,11 +186,43 @@ def test_infogan_finds_clusters_and_numbers_of_generated_images(tiny):
     method = small("gan", tiny, condition="infogan").eval()
     style = method.prior.sample(4, torch.Generator().manual_seed(1))
     fake = method.generator(style).sigmoid()
-    code, classes = method.recognition(fake), tiny.spec.classes
-    expected = F.cross_entropy(code[:, :classes], style[:, -classes:].argmax(1))
-    expected = expected + (code[:, classes:] - style[:, :2]).square().sum(1).mean() / 2
+    clusters, numbers = method.recognition(fake)
+    expected = F.cross_entropy(clusters, style[:, -tiny.spec.classes :].argmax(1))
+    expected = expected + 0.1 * (numbers - style[:, :2]).square().sum(1).mean() / 2
     torch.testing.assert_close(method.not_found(fake, style), expected)
-    assert torch.equal(method.classify(fake), code[:, :classes])
+    assert torch.equal(method.classify(fake), clusters)
+
+
+def test_infogan_looks_for_clusters_and_then_keeps_to_those_that_say_most(tiny):
+    method, batch = small("gan", tiny, condition="infogan"), tiny.train.batch(slice(20))
+    q = method.recognition
+    for _ in range(3):
+        assert "information" not in method.step(batch, Step(0, 0.0))
+    assert q.information.unique().numel() > 1
+    assert q.chosen == q.information.argmax()
+    with torch.no_grad():
+        q.choose(torch.tensor([0.0, 0.0, 0.0, 1e4, 0.0]))
+    assert "information" in method.step(batch, Step(3, 0.5))
+    assert q.chosen == 3
+    by_heads = q.eval().by_heads(q.features(batch.images))
+    assert torch.equal(q(batch.images)[0], by_heads[3])
+
+
+def test_the_infogan_of_its_paper_knows_its_clusters_from_the_first_step(tiny):
+    method = small("gan", tiny, condition="infogan", invariance_weight=0)
+    numbers = method.step(tiny.train.batch(slice(20)), Step(0, 0.0))
+    assert "information" in numbers
+    assert "invariance" not in numbers
+    assert len(method.recognition.information) == 1
+
+
+def test_a_normalised_critic_judges_real_and_generated_images_apart(tiny):
+    method, batch = small("gan", tiny, loss="wgan"), tiny.train.batch(slice(20))
+    seen = []
+    method.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    method.discriminate(batch.images, torch.zeros_like(batch.images), batch.labels)
+    assert [len(images) for images in seen] == [20, 20]
+    assert torch.equal(seen[0], batch.images)
 
 
 def test_what_finds_the_code_is_the_generators_and_not_the_discriminators(tiny):
@@ -207,6 +245,10 @@ def test_mutual_information_of_two_answers():
         joint.flatten(), torch.outer(joint.sum(1), joint.sum(0)).flatten()
     )
     assert losses.mutual_information(one, other).item() == pytest.approx(expected, abs=1e-12)
+    entropy = scipy.stats.entropy(joint.sum(0))
+    each = losses.mutual_information(torch.stack([one, one]), torch.stack([other, one]), 1.5)
+    assert each.shape == (2,)
+    assert each[0].item() == pytest.approx(expected + 0.5 * 2 * entropy, abs=1e-12)
 
 
 def test_answers_that_are_all_the_same_say_nothing_and_have_a_gradient():

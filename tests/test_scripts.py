@@ -77,7 +77,7 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert f"example: ./{script}" in said
-    size = {"mnist-classifier.py": None, "mnist-bigan.py": 50, "mnist-gan.py": 64}.get(script, 4)
+    size = {"mnist-classifier.py": None, "mnist-bigan.py": 100, "mnist-gan.py": 64}.get(script, 4)
     assert size is None or f"(default: {size})" in said
     aae = script == "mnist-aae.py"  # which trains another method, too
     places = {

@@ -50,7 +50,7 @@ class BiGAN(Method):
     name = "bigan"
     headline = "mse"
     diagnosed = True
-    epochs = (12, 40)
+    epochs = (10, 40)
     batch_size = 100
     prior: Gaussian
 
@@ -58,7 +58,7 @@ class BiGAN(Method):
         self,
         spec: DataSpec,
         *,
-        feature_size: Count = 50,
+        feature_size: Count = 100,
         width: Count = 32,
         lr: Positive = 1e-3,
         discriminator_lr: Positive = 1e-3,

@@ -22,11 +22,17 @@ from mnist.networks.image_discriminator import EnergyDiscriminator, ImageDiscrim
 from mnist.networks.layers import mlp, normalise_spectrally
 from mnist.networks.player import Player
 from mnist.networks.prior import BesideClasses, Gaussian, Prior
+from mnist.networks.recognition import Recognition
 from mnist.options import Count, Positive, Share, Sizes, Weight
 
 FEATURES = 256  # that a discriminator judges images by
 SQUEEZED = 64  # numbers of an image in a discriminator that is an autoencoder
-CODES = 2  # continuous ones of InfoGAN: the first dimensions of the style
+# Of InfoGAN: continuous codes, which are the first dimensions of the style, and their weight, less
+# than the cluster's (Chen et al. 2016, section 6), by which images vary more (docs/LOG.md).
+CODES, CODES_WEIGHT = 2, 0.1
+# Networks that look for clusters on the same features; the share of the training after which one of
+# them is used; and the weight of the clusters being equally many, without which two are often one.
+HEADS, CHOSEN_AT, EVENNESS = 5, 0.1, 1.5
 
 
 class GAN(Method):
@@ -50,9 +56,8 @@ class GAN(Method):
         hidden: hidden layers of a generator that is a perceptron; its discriminator has them in
             reverse.
         feature_size: N, dimensions of the style.
-        discriminator_lr: learning rate of the discriminator or critic. By default 2e-4 with wgan,
-            else 1e-3.
-        momentum: Adam's β₁ of both. By default 0 with wgan and wgan-gp, else 0.5.
+        discriminator_lr: learning rate of the discriminator or critic.
+        momentum: Adam's β₁ of both.
         critic_steps: updates of the discriminator for each of the generator's. By default 2 with
             wgan, else 1.
         spectral: normalise the layers of the discriminator spectrally (Miyato et al. 2018), but
@@ -60,7 +65,8 @@ class GAN(Method):
         information_weight: weight of what acgan and infogan find again.
         invariance_weight: infogan's, of how much the cluster of a real image says of that of the
             same image distorted (Ji, Henriques & Vedaldi 2019, arXiv 1807.06653), so that clusters
-            are shapes and not slants. 0 is the InfoGAN of its paper.
+            are shapes and not slants; from these the generator's begin. 0 is the InfoGAN of its
+            paper.
         averaging: share of the averaged generator that a step keeps, by which images are made; 0
             for none.
     """
@@ -68,7 +74,7 @@ class GAN(Method):
     name = "gan"
     headline = "frechet"
     diagnosed = True
-    epochs = (30, 60)
+    epochs = (18, 60)
     batch_size = 100
     only_with: ClassVar = {
         "width": {"network": "convolutional"},
@@ -79,8 +85,7 @@ class GAN(Method):
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         game = GAMES[options.get("loss", "gan")]
-        names = ("discriminator_lr", "momentum", "critic_steps", "spectral")
-        return {name: getattr(game, name) for name in names}
+        return {"critic_steps": game.critic_steps, "spectral": game.spectral}
 
     def __init__(
         self,
@@ -93,8 +98,8 @@ class GAN(Method):
         hidden: Sizes = (512, 1024),
         feature_size: Count = 64,
         lr: Positive = 1e-3,
-        discriminator_lr: Positive = 1e-3,
-        momentum: Share = 0.5,
+        discriminator_lr: Positive = 5e-4,
+        momentum: Share = 0.0,
         critic_steps: Count = 1,
         spectral: bool = True,
         information_weight: Weight = 1.0,
@@ -127,9 +132,9 @@ class GAN(Method):
         generating = [self.generator]
         if condition == "infogan":
             with self.seeded("recognition"):
-                self.recognition = nn.Sequential(
-                    self.make_features(normalise=True), nn.Linear(FEATURES, spec.classes + CODES)
-                )
+                features = self.make_features(True)
+                heads = HEADS if invariance_weight else 1
+                self.recognition = Recognition(features, FEATURES, spec.classes, CODES, heads)
             generating.append(self.recognition)
             self.classify = self.found_cluster
         if condition == "acgan":
@@ -145,7 +150,7 @@ class GAN(Method):
             return Decoder(self.spec.image_shape, classes, size, self.hidden)
         return ConvolutionalGenerator(self.spec.image_shape, classes, size, self.width, normalise)
 
-    def make_features(self, normalise: bool = False) -> nn.Module:
+    def make_features(self, normalise: bool) -> nn.Module:
         """From images to what they are judged by, with batch normalisation or without."""
         if self.network == "convolutional":
             return ConvolutionalFeatures(self.spec.image_shape, FEATURES, self.width, normalise)
@@ -155,10 +160,10 @@ class GAN(Method):
 
     def make_discriminator(self) -> ImageDiscriminator | EnergyDiscriminator:
         """From images to verdicts, and to features by which a class can be named."""
-        features = self.make_features()
+        features = self.make_features(self.game.normalised)
         if self.game.energy:
             decoder = self.make_generator(0, SQUEEZED, normalise=False)
-            return EnergyDiscriminator(features, FEATURES, SQUEEZED, decoder, self.game.energy)
+            return EnergyDiscriminator(features, FEATURES, SQUEEZED, decoder)
         asked = self.spec.classes if self.condition == "cgan" else 0
         named = self.spec.classes if self.condition == "acgan" else 0
         return ImageDiscriminator(features, FEATURES, asked, named)
@@ -175,7 +180,7 @@ class GAN(Method):
         self.game.updated(self.discriminator, *verdicts)
         if step.number % self.critic_steps == self.critic_steps - 1:
             with self.autocast():
-                numbers |= self.generate(fake, real, labels, style)
+                numbers |= self.generate(fake, batch, style, step.progress)
             self.players["generator"].update(numbers["generator"], cosine(step.progress))
             self.update_averages()
         return {name: number.detach() for name, number in numbers.items()}
@@ -184,9 +189,14 @@ class GAN(Method):
         self, real: Tensor, fake: Tensor, labels: Tensor
     ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         """Numbers, the discriminator's loss among them, and its verdicts about real and fake."""
-        both, twice = torch.cat([real, fake]), torch.cat([labels, labels])
-        verdicts, features = self.discriminator(both, twice)
-        of_real, of_fake = verdicts.split(len(real))
+        twice = torch.cat([labels, labels])
+        if self.game.normalised:
+            of_real, features_of_real = self.discriminator(real, labels)
+            of_fake, features_of_fake = self.discriminator(fake, labels)
+            features = torch.cat([features_of_real, features_of_fake])
+        else:
+            verdicts, features = self.discriminator(torch.cat([real, fake]), twice)
+            of_real, of_fake = verdicts.split(len(real))
         loss = self.game.discriminator(of_real, of_fake)
         loss = loss + self.game.penalty(self.judge(labels), real, fake, self.rng)
         if self.condition == "acgan":
@@ -197,18 +207,20 @@ class GAN(Method):
         return numbers, (of_real.detach(), of_fake.detach())
 
     def generate(
-        self, fake: Tensor, real: Tensor, labels: Tensor, style: Tensor
+        self, fake: Tensor, batch: Batch, style: Tensor, progress: float
     ) -> dict[str, Tensor]:
         """Numbers, the generator's loss among them, and that of what finds its code again."""
-        verdicts, features = self.discriminator(fake, labels)
+        verdicts, features = self.discriminator(fake, batch.labels)
         loss, numbers = self.game.generator(verdicts, features), {}
         if self.condition == "acgan":
-            numbers["information"] = self.misnamed(features, labels)
+            numbers["information"] = self.misnamed(features, batch.labels)
         if self.condition == "infogan":
-            numbers["information"] = self.not_found(fake, style)
+            looking = self.invariance_weight > 0 and progress < CHOSEN_AT
             if self.invariance_weight:
-                numbers["invariance"] = self.invariance(real)
+                numbers["invariance"] = self.invariance(batch.images, looking)
                 loss = loss - self.invariance_weight * numbers["invariance"]
+            if not looking:
+                numbers["information"] = self.not_found(fake, style)
         if "information" in numbers:
             loss = loss + self.information_weight * numbers["information"]
         return numbers | {"generator": loss}
@@ -227,15 +239,20 @@ class GAN(Method):
 
         The cluster and, as normal with variance 1, the continuous ones (Chen et al. 2016, eq. 5).
         """
-        cluster, continuous = self.recognition(fake).float().split([self.spec.classes, CODES], 1)
+        cluster, numbers = self.recognition(fake)
         drawn = style[:, -self.spec.classes :].argmax(1)
-        off = (continuous - style[:, :CODES]).square().sum(1).mean() / 2
-        return F.cross_entropy(cluster, drawn) + off
+        off = (numbers - style[:, :CODES]).square().sum(1).mean() / 2
+        return F.cross_entropy(cluster, drawn) + CODES_WEIGHT * off
 
-    def invariance(self, real: Tensor) -> Tensor:
-        """How much the cluster of an image says of that of the same distorted, in nats."""
+    def invariance(self, real: Tensor, looking: bool) -> Tensor:
+        """How much the cluster of an image says of that of the same distorted: the heads' mean."""
         both = torch.cat([real, distorted(real, 1.0, self.rng)])
-        return losses.mutual_information(*self.found_cluster(both).split(len(real)))
+        of_both = self.recognition.by_heads(self.recognition.features(both))
+        one, other = of_both.split(len(real), 1)
+        each = losses.mutual_information(one, other, EVENNESS)
+        if looking:
+            self.recognition.choose(each)
+        return each.mean()
 
     # --- what it can do -----------------------------------------------------------------------
 
@@ -249,7 +266,7 @@ class GAN(Method):
 
     def found_cluster(self, images: Tensor) -> Tensor:
         """Logits of the cluster that images [B, C, H, W] are of, [B, K]."""
-        return self.recognition(images)[:, : self.spec.classes].float()
+        return self.recognition(images)[0]
 
     def summary(self) -> str:
         told = {

@@ -19,7 +19,9 @@ CLIP = 0.01  # of a critic's weights: Arjovsky et al. 2017, algorithm 1
 PENALTY = 10.0  # weight of the gradient penalty: Gulrajani et al. 2017, algorithm 1
 PULLING = 0.1  # weight of the pulling-away term: Zhao et al. 2017
 MARGIN = 0.15  # of energies, root mean squared errors here (docs/LOG.md)
-BALANCE, GAIN = 0.5, 1e-3  # γ and λ: Berthelot et al. 2017, section 3.4
+# γ and λ of Berthelot et al. 2017, section 3.4: with their 0.5 and 1e-3 digits soon are all alike,
+# those that are given back best (docs/LOG.md).
+BALANCE, GAIN = 1.0, 0.1
 
 Judge = Callable[[Tensor], Tensor]  # images [B, C, H, W] -> verdicts [B, 1]
 
@@ -31,19 +33,18 @@ class Game(nn.Module):
 
     Attributes:
         conditions: under which a paper has played it.
-        discriminator_lr: learning rate of the discriminator, by default.
-        momentum: Adam's β₁ of both, by default.
         critic_steps: updates of the discriminator for each of the generator's, by default.
         spectral: whether the discriminator's layers are normalised spectrally, by default.
-        energy: whether the discriminator is an autoencoder; then the power of its error.
+        normalised: whether the discriminator has batch normalisation; then real and generated
+            images are judged apart, for their common statistics would tell what each is like.
+        energy: whether the discriminator is an autoencoder.
     """
 
     conditions: ClassVar[Sequence[str]] = ("none", "cgan", "acgan", "infogan")
-    discriminator_lr: ClassVar[float] = 1e-3
-    momentum: ClassVar[float] = 0.5
     critic_steps: ClassVar[int] = 1
     spectral: ClassVar[bool] = True
-    energy: ClassVar[int | None] = None
+    normalised: ClassVar[bool] = False
+    energy: ClassVar[bool] = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """The discriminator's loss, a scalar."""
@@ -81,7 +82,6 @@ class Wasserstein(Game):
     """
 
     spectral = False
-    momentum = 0.0  # section 4.3: with momentum it was seen to fail
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return -losses.wasserstein(real, fake)
@@ -93,11 +93,14 @@ class Wasserstein(Game):
 class ClippedWasserstein(Wasserstein):
     """By a critic with clipped weights: algorithm 1 there, but with two updates of it and not five
     for each of the generator's, which takes as much less time (docs/LOG.md).
+
+    Its batch normalisation is that of their DCGAN: clipped weights alone make hardly more than
+    linear functions.
     """
 
     conditions: ClassVar[Sequence[str]] = ("none",)
-    discriminator_lr = 2e-4  # a step moves each weight by about as much, and CLIP is not far
     critic_steps = 2
+    normalised = True
 
     @torch.no_grad()
     def updated(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> None:
@@ -129,7 +132,8 @@ class BoundaryEquilibrium(Game):
 
     conditions: ClassVar[Sequence[str]] = ("none",)
     spectral = False
-    energy = 1
+    normalised = True
+    energy = True
     balance: Tensor
 
     def __init__(self) -> None:
@@ -153,7 +157,8 @@ class EnergyBased(Game):
 
     conditions: ClassVar[Sequence[str]] = ("none",)
     spectral = False
-    energy = 2
+    normalised = True
+    energy = True
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return real.mean() + F.relu(MARGIN - fake).mean()

@@ -41,25 +41,25 @@ class ImageDiscriminator(nn.Module):
 class EnergyDiscriminator(nn.Module):
     """An autoencoder whose verdict is how badly it gives an image back.
 
-    Zhao, Mathieu & LeCun 2017 (arXiv 1609.03126, section 2.3).
+    Zhao, Mathieu & LeCun 2017 (arXiv 1609.03126, section 2.3). Its batch normalisation takes out of
+    the codes what all images of a batch have in common, so that it cannot give back images that are
+    all alike, and a generator gains nothing by them (docs/LOG.md).
 
     Args:
         features: a network from images to F features.
         size: F.
         code: M, what an image is squeezed through.
         decoder: from M numbers to logits of images.
-        power: 2 for the root mean squared error, 1 for the mean absolute one (Berthelot, Schumm &
-            Metz 2017, arXiv 1703.10717, eq. 1).
     """
 
-    def __init__(self, features: nn.Module, size: int, code: int, decoder: nn.Module, power: int):
+    def __init__(self, features: nn.Module, size: int, code: int, decoder: nn.Module):
         super().__init__()
-        self.features, self.decoder, self.power = features, decoder, power
-        self.code = nn.Linear(size, code)
+        self.features, self.decoder = features, decoder
+        self.code = nn.Sequential(nn.Linear(size, code), nn.BatchNorm1d(code))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Energies [B, 1] of images [B, C, H, W] in [0, 1], and their codes [B, M]."""
+        """Energies [B, 1] of images [B, C, H, W] in [0, 1], root mean squared errors, and their
+        codes [B, M]."""
         code = self.code(self.features(images)).to(images.dtype)
-        off = (self.decoder(code).sigmoid() - images).flatten(1).abs()
-        energy = off.pow(self.power).mean(1, keepdim=True)
-        return energy.add(1e-8).pow(1 / self.power), code
+        off = (self.decoder(code).sigmoid() - images).flatten(1)
+        return off.square().mean(1, keepdim=True).add(1e-8).sqrt(), code

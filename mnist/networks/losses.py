@@ -131,18 +131,21 @@ def disagreement(logits: Tensor, others: Tensor) -> Tensor:
     return -(logits.log_softmax(1) + others.log_softmax(1)).logsumexp(1).mean()
 
 
-def mutual_information(logits: Tensor, others: Tensor) -> Tensor:
+def mutual_information(logits: Tensor, others: Tensor, evenness: float = 1.0) -> Tensor:
     """How much the classes of two images of one thing say of each other, in nats.
 
     That of Σ_b p_b(y) p'_b(y') / B, made symmetric (Ji, Henriques & Vedaldi 2019, arXiv 1807.06653,
     section 3.1): log K where each image is surely of one class, the other of the same, and all K
-    are equally many. Twice [B, K] -> a scalar.
+    are equally many. It is H(y) + H(y') - H(y, y'), and `evenness` is a weight on the first two.
+    Twice [..., B, K] -> [...].
     """
-    joint = logits.softmax(1).T @ others.softmax(1) / len(logits)
-    joint = (joint + joint.T) / 2
-    apart = joint.sum(0) * joint.sum(1, keepdim=True)
+    # A sum and no matrix product, which would be in bf16.
+    joint = (logits.softmax(-1).unsqueeze(-1) * others.softmax(-1).unsqueeze(-2)).mean(-3)
+    joint = (joint + joint.mT) / 2
+    apart = joint.sum(-1, keepdim=True) * joint.sum(-2, keepdim=True)
     tiny = torch.finfo(joint.dtype).tiny
-    return (joint * (joint.clamp(min=tiny) / apart.clamp(min=tiny)).log()).sum()
+    of_both, of_each = (-(joint * p.clamp(min=tiny).log()).sum((-2, -1)) for p in (joint, apart))
+    return evenness * of_each - of_both
 
 
 def classification(logits: Tensor, labels: Tensor) -> Tensor:
