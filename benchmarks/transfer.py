@@ -57,7 +57,9 @@ def digits(first: int, last: int) -> Dataset:
 
     names = tuple(str(digit) for digit in range(first, last + 1))
     spec = DataSpec(whole.spec.image_shape, names, "digit")
-    return Dataset("digits", spec, some(whole.train), some(whole.test), whole.source)
+    return Dataset(
+        f"digits-{first}-{last}", spec, some(whole.train), some(whole.test), whole.source
+    )
 
 
 def kmnist(folder: Path) -> Dataset:

@@ -2,7 +2,7 @@
 """Every method side by side: train each by its defaults, measure all, print docs/methods.md.
 
 Runs and their numbers are kept below --runs, and --jobs of them are trained at once, on one thread
-each; what was stopped goes on with the same command. The picture goes to --picture. Needs the full
+each; what was stopped goes on with the same command. Pictures go to --pictures. Needs the full
 MNIST in $MNIST_DATA_DIR.
 
 example: MNIST_DATA_DIR=... python benchmarks/zoo.py --jobs 2 > docs/methods.md
@@ -63,6 +63,7 @@ class Contestant(NamedTuple):
         return runs / "-".join([self.script, *(f.lstrip("-") for f in self.flags), str(seed)])
 
 
+INFOGAN = Contestant("InfoGAN", "gan", ("--condition", "infogan"))
 CONTESTANTS = [
     Contestant("SAE", "sae"),
     Contestant("SAE, squashed code", "sae", ("--code", "sigmoid")),
@@ -91,7 +92,7 @@ CONTESTANTS = [
     Contestant("CGAN, least squares", "gan", ("--loss", "lsgan", "--condition", "cgan")),
     Contestant("ACGAN", "gan", ("--condition", "acgan")),
     Contestant("ACGAN, WGAN-GP", "gan", ("--loss", "wgan-gp", "--condition", "acgan")),
-    Contestant("InfoGAN", "gan", ("--condition", "infogan")),
+    INFOGAN,
 ]
 
 COLUMNS = {  # in a run's numbers -> in the table
@@ -203,7 +204,7 @@ def picture(contestants: Sequence[Contestant], seed: int, runs: Path) -> bytes:
     return sheets.sheet([Section(title, grid(rows), [each.name for each in contestants])])
 
 
-def document(rows: dict[str, list[dict]], seeds: Sequence[int], image: Path) -> str:
+def document(rows: dict[str, list[dict]], seeds: Sequence[int]) -> str:
     """docs/methods.md."""
     _, accuracy = judge()
     return f"""\
@@ -230,7 +231,12 @@ Every method with its default settings on all of MNIST; mean ± standard deviati
 - *leakage*: how often the digit is read off the style, 11.35 % being chance.
 - *writer AUC*, *by ratio*, *transfer*: of handwriting ([handwriting](handwriting.md)).
 
-![A row of images of each method]({image.name})
+![A row of images of each method](methods.png)
+
+The clusters that an InfoGAN found without a label, and the two numbers that it finds again in its
+images, here of seed {seeds[0]}:
+
+![Ten clusters in twenty styles, and in one as its first or second number grows](infogan.png)
 """
 
 
@@ -240,7 +246,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of methods, all without it")
     parser.add_argument("--jobs", type=int, default=1, help="runs trained at once")
     parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "zoo")
-    parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "methods.png")
+    parser.add_argument("--pictures", type=Path, default=ROOT / "docs", help="folder of pictures")
     arguments = parser.parse_args()
     chosen = [each for each in CONTESTANTS if not arguments.only or each.name in arguments.only]
     judge()
@@ -251,8 +257,12 @@ def main() -> None:
         each.name: [numbers_of(each, seed, arguments.runs) for seed in arguments.seeds]
         for each in chosen
     }
-    arguments.picture.write_bytes(picture(chosen, arguments.seeds[0], arguments.runs))
-    print(document(rows, arguments.seeds, arguments.picture), end="")
+    first, folder = arguments.seeds[0], arguments.pictures
+    (folder / "methods.png").write_bytes(picture(chosen, first, arguments.runs))
+    if INFOGAN in chosen:
+        sheets_of_epochs = (INFOGAN.directory(arguments.runs, first) / "samples").glob("*.png")
+        shutil.copy(max(sheets_of_epochs), folder / "infogan.png")
+    print(document(rows, arguments.seeds), end="")
 
 
 if __name__ == "__main__":

@@ -266,6 +266,7 @@ def test_training_samples_of_any_classes(spec, labels):
         decode=decode,
         prior=Gaussian(3),
         conditional=labels,
+        codes=0,
         spec=spec,
         seed=0,
         device="cpu",

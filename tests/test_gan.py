@@ -16,6 +16,7 @@ from mnist.networks.convolutional import ConvolutionalGenerator
 from mnist.networks.games import BALANCE, CLIP, GAIN, GAMES, MARGIN, PENALTY, PULLING
 from mnist.networks.image_discriminator import EnergyDiscriminator
 from mnist.networks.layers import mlp
+from mnist.training.samples import draw_samples
 
 REAL, FAKE = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [0.25]])
 CODES = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
@@ -206,6 +207,21 @@ def test_infogan_looks_for_clusters_and_then_keeps_to_those_that_say_most(tiny):
     assert q.chosen == 3
     by_heads = q.eval().by_heads(q.features(batch.images))
     assert torch.equal(q(batch.images)[0], by_heads[3])
+
+
+def test_a_sheet_of_infogan_moves_one_code_at_a_time(tiny):
+    method, asked = small("gan", tiny, condition="infogan", feature_size=6).eval(), []
+    method.generator.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
+    draw_samples(method, tiny.test)
+    classes = tiny.spec.classes
+    assert len(asked) == 3 * classes  # of each cluster 20 styles, and then a code at a time
+    for code in range(2):
+        for cluster, styles in enumerate(asked[(1 + code) * classes : (2 + code) * classes]):
+            moving = styles[:, code]
+            torch.testing.assert_close(moving, torch.linspace(-2.5, 2.5, 20))
+            others = styles[:, torch.arange(styles.shape[1]) != code]
+            assert (others == others[0]).all()
+            assert styles[0, 6:].argmax() == cluster
 
 
 def test_the_infogan_of_its_paper_knows_its_clusters_from_the_first_step(tiny):

@@ -125,6 +125,7 @@ class Method(nn.Module, ABC):
     decodes_std: bool = False  # whether it knows how sure a pixel is: `decode_std`, as `decode`
     label_count: int | None = None  # training images whose class it may know; None: all of them
     finds_classes: bool = False  # whether its classes are clusters, found without labels
+    codes: int = 0  # first numbers of the style that each stand for something by themselves
     needs_labels: bool = False  # whether some training images have to have a class
     needs_writers: bool = False  # whether it learns from who wrote the images
 

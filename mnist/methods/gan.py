@@ -122,6 +122,7 @@ class GAN(Method):
         self.prior: Prior = Gaussian(feature_size)
         if condition == "infogan":
             self.prior = BesideClasses(max(feature_size, CODES), spec.classes, 1.0)
+            self.codes = CODES
         with self.seeded("generator"):
             told = spec.classes if self.conditional else 0
             self.generator = self.make_generator(told, self.prior.feature_size)

@@ -14,6 +14,7 @@ from mnist.networks.random import child_seed, generator
 from mnist.training.validation import mean_style
 
 COLUMNS = 20  # images in a row
+REACH = 2.5  # standard deviations that a single number is moved by
 FEW = 10  # classes, of which two test images each are shown
 
 
@@ -28,6 +29,7 @@ def draw_samples(method: Method, test: Split) -> tuple[str, bytes] | None:
         sections = [reconstructions(method, test)] if isinstance(method, Encodes) else []
         if method.prior is not None:
             sections.append(generated(method, method.prior))
+            sections += [moved(method, method.prior, code) for code in range(method.codes)]
         what = "test images" if isinstance(method, Encodes) else "samples"
         return what, sheets.sheet(sections)
     if isinstance(method, Classifies):
@@ -69,3 +71,14 @@ def generated(method: Method, prior: Prior) -> Section:
     written = method.decode(styles.repeat(spec.classes, 1), labels).sigmoid()
     title = f"every {spec.class_word} in {COLUMNS} styles drawn from the prior, a style a column"
     return Section(title, grid(written.split(COLUMNS)), spec.class_names)
+
+
+def moved(method: Method, prior: Prior, code: int) -> Section:
+    """Images in one style of each part of its prior, a row each, as one of its numbers grows."""
+    assert isinstance(prior, InParts)
+    seed = child_seed(method.seed, "pictures")
+    styles = same_in_all_parts(prior, 1, seed).repeat(1, COLUMNS, 1)
+    styles[:, :, code] = prior.std * torch.linspace(-REACH, REACH, COLUMNS)
+    rows = [method.decode(each.to(method.device)).sigmoid() for each in styles]
+    title = f"one style, whose number {code + 1} goes from -{REACH} to {REACH} standard deviations"
+    return Section(title, grid(rows), names_of_parts(prior, method.spec.class_names))
