@@ -32,6 +32,9 @@ from mnist.data.idx import pair, parse_idx, read_bytes  # noqa: E402
 from mnist.training.run import balanced_sample  # noqa: E402
 
 STEPS, BATCH = 600, 50  # of every training on few images
+EPOCH = (
+    3000  # images, at least: after each the test images are read, which takes longer than a step
+)
 LAYERS = 3  # that can be frozen
 WAYS: dict[str, dict[str, Any]] = {
     "frozen": {"from_": True, "freeze": LAYERS},
@@ -77,22 +80,22 @@ def kmnist(folder: Path) -> Dataset:
 
 
 def few(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """The same with so many training images of each class."""
+    """The same with so many training images of each class, again and again up to an epoch."""
     chosen = balanced_sample(dataset.train.labels, count * dataset.spec.classes, seed)
-    return replace(dataset, name="few", train=dataset.train.some(chosen))
+    again = chosen.repeat(-(-EPOCH // len(chosen)))
+    return replace(dataset, name="few", train=dataset.train.some(again))
 
 
 def error_of(dataset: Dataset, way: dict[str, Any], source: Path, folder: Path, seed: int) -> float:
     """The test error after training on a data set in some way."""
     DATASETS["few"] = lambda data_dir=None: dataset
     options = {key: str(source) if key == "from_" else value for key, value in way.items()}
-    batch = min(BATCH, len(dataset.train))
     run = mnist.train(
         "classifier",
         dataset="few",
         ckpt_dir=folder,
-        epochs=round(STEPS / (len(dataset.train) // batch)),
-        batch_size=batch,
+        epochs=round(STEPS / (len(dataset.train) // BATCH)),
+        batch_size=BATCH,
         seed=seed,
         **options,
     )

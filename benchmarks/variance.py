@@ -42,8 +42,14 @@ WAYS = {"straight": "white", "by the means": "#E69F00", "expected": "#D55E00"}  
 
 
 def distances(curves: Tensor, styles: Tensor) -> Tensor:
-    """Of curves [C, T, N] to styles [B, N]: of each the mean to the nearest, [C]."""
-    return torch.stack([torch.cdist(curve, styles).amin(1).mean() for curve in curves])
+    """Of curves [C, T, N] to styles [B, N]: of each the mean to the nearest, [C].
+
+    Along its length: by its own time a curve is longest where its metric is largest, and each
+    metric has another.
+    """
+    nearest = torch.stack([torch.cdist(curve, styles).amin(1) for curve in curves])
+    pieces = curves.diff(dim=1).norm(dim=2)
+    return ((nearest[:, 1:] + nearest[:, :-1]) / 2 * pieces).sum(1) / pieces.sum(1)
 
 
 def curves_of(run: Run, starts: Tensor, ends: Tensor) -> dict[str, Tensor]:
@@ -146,7 +152,7 @@ def main(seeds: Sequence[int], pairs: int, picture: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--pairs", type=int, default=500)
     parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "geodesic-variance.png")
     arguments = parser.parse_args()
     main(arguments.seeds, arguments.pairs, arguments.picture)
