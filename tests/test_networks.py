@@ -98,6 +98,18 @@ def test_a_posterior_begins_narrow_and_has_gradients_at_its_bounds():
         assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
+def test_a_posterior_that_is_not_standardised_keeps_within_bounds():
+    encoder = Encoder((1, 28, 28), 0, 4, 3.0, hidden=[32], posterior="gaussian", standardised=False)
+    torch.nn.init.zeros_(encoder.width.weight)
+    for given, log_variance in {-1e30: -15, -5.0: -5, 0.0: 0, 1e30: 2}.items():
+        torch.nn.init.constant_(encoder.width.bias, given)
+        found = 2 * (encoder(torch.rand(5, 1, 28, 28)).stddev / 3).log()
+        assert found.flatten().tolist() == pytest.approx([log_variance] * 20, abs=0.15)
+    torch.nn.init.constant_(encoder.width.bias, 4.0)  # beyond the bound it still has a slope
+    encoder(torch.rand(5, 1, 28, 28)).stddev.sum().backward()
+    assert (encoder.width.bias.grad > 0).all()
+
+
 @pytest.mark.parametrize(("posterior", "layer"), [("gaussian", "width"), ("universal", "noise")])
 def test_an_encoder_with_a_posterior_goes_on_from_one_without(posterior, layer):
     sizes = (1, 28, 28), 10, 4, 1.0, [32]

@@ -15,6 +15,9 @@ from mnist.networks.layers import class_code, mlp
 # 1 the slope of √(1 - σ²).
 LEAST, MOST = 0.01, 0.995
 NARROW = -2.0  # before the sigmoid, at the start: σ = 0.13, at which the decoder can learn
+# Bounds of its log-variance where the style is not standardised: a network that is thrown off for a
+# moment made deviations of 1e5 and 1e-41, of which no training comes back (docs/LOG.md).
+LOG_VARIANCE = -15.0, 2.0
 DRAWS = 16  # by which the moments of a posterior are estimated that has no density
 
 
@@ -38,7 +41,8 @@ class Encoder(nn.Module):
 
     Where something else keeps the scale, as the rate of a VAE does, it need not be standardised:
     the style is then what the layers give, and with a Gaussian posterior their mean and
-    log-variance (Kingma & Welling 2013, arXiv 1312.6114, appendix C.2).
+    log-variance (Kingma & Welling 2013, arXiv 1312.6114, appendix C.2), the latter in the prior's
+    units and within bounds.
 
     Args:
         image_shape: (C, H, W).
@@ -95,8 +99,8 @@ class Encoder(nn.Module):
         if not self.width:
             return self.scaled(style)
         if not self.standardise:
-            log_variance = self.width(hidden).to(images.dtype)
-            return Normal(style, (log_variance / 2).exp(), validate_args=False)
+            log_variance = softly_between(*LOG_VARIANCE, self.width(hidden).to(images.dtype))
+            return Normal(style, self.std * (log_variance / 2).exp(), validate_args=False)
         sigma = LEAST + (MOST - LEAST) * self.width(hidden).to(images.dtype).sigmoid()
         weight = (1 - sigma.square()).sqrt()
         mean = weight * self.standardise(style, weight)
@@ -105,6 +109,11 @@ class Encoder(nn.Module):
     def scaled(self, style: Tensor) -> Tensor:
         """A style as it is given out, [B, N]."""
         return self.std * self.standardise(style) if self.standardise else style
+
+
+def softly_between(low: float, high: float, numbers: Tensor) -> Tensor:
+    """Numbers of any shape: well between two others as they are, and beyond nearer to these."""
+    return high - F.softplus(high - low - F.softplus(numbers - low))
 
 
 class UniversalPosterior(Distribution):
