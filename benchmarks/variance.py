@@ -36,7 +36,7 @@ from mnist.training.run import Run  # noqa: E402
 
 TRAIN = 10_000  # styles of training images that curves may be near to
 AWAY = 10.0  # from the origin, where no style is
-REACH = 4.5  # of the map
+REACH = 9.0  # of the map
 SHOWN = 6  # pairs in the map
 WAYS = {"straight": "white", "by the means": "#E69F00", "expected": "#D55E00"}  # Okabe & Ito
 
