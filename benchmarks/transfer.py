@@ -32,9 +32,7 @@ from mnist.data.idx import pair, parse_idx, read_bytes  # noqa: E402
 from mnist.training.run import balanced_sample  # noqa: E402
 
 STEPS, BATCH = 600, 50  # of every training on few images
-EPOCH = (
-    3000  # images, at least: after each the test images are read, which takes longer than a step
-)
+EPOCH = 3000  # images, at least: reading the test images after it takes longer than a step
 LAYERS = 3  # that can be frozen
 WAYS: dict[str, dict[str, Any]] = {
     "frozen": {"from_": True, "freeze": LAYERS},
