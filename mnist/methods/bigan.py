@@ -50,7 +50,7 @@ class BiGAN(Method):
     name = "bigan"
     headline = "mse"
     diagnosed = True
-    epochs = (10, 40)
+    epochs = (8, 40)
     batch_size = 100
     prior: Gaussian
 
