@@ -52,6 +52,14 @@ ADVICE = """\
 - **Reconstructions alone:** `./mnist-sae.py`."""
 
 
+INFOGAN_FOUND = """
+The clusters that an InfoGAN found without a label, and the two numbers that it finds again in its
+images, here of seed {seed}:
+
+![Ten clusters in twenty styles, and in one as its first or second number grows](infogan.png)
+"""
+
+
 class Contestant(NamedTuple):
     """A method and its flags, by the name that the table has."""
 
@@ -232,12 +240,7 @@ Every method with its default settings on all of MNIST; mean ± standard deviati
 - *writer AUC*, *by ratio*, *transfer*: of handwriting ([handwriting](handwriting.md)).
 
 ![A row of images of each method](methods.png)
-
-The clusters that an InfoGAN found without a label, and the two numbers that it finds again in its
-images, here of seed {seeds[0]}:
-
-![Ten clusters in twenty styles, and in one as its first or second number grows](infogan.png)
-"""
+{INFOGAN_FOUND.format(seed=seeds[0]) if INFOGAN.name in rows else ""}"""
 
 
 def main() -> None:
