@@ -232,13 +232,20 @@ def test_the_infogan_of_its_paper_knows_its_clusters_from_the_first_step(tiny):
     assert len(method.recognition.information) == 1
 
 
-def test_a_normalised_critic_judges_real_and_generated_images_apart(tiny):
-    method, batch = small("gan", tiny, loss="wgan"), tiny.train.batch(slice(20))
+@pytest.mark.parametrize("loss", GAMES)
+def test_a_normalised_discriminator_judges_real_and_generated_images_apart(tiny, loss):
+    method, batch = small("gan", tiny, loss=loss), tiny.train.batch(slice(20))
+    layers = method.discriminator.features.modules()
+    normalised = any(isinstance(layer, torch.nn.BatchNorm1d) for layer in layers)
+    assert normalised == (loss in ("wgan", "began", "ebgan"))
     seen = []
     method.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    method.discriminate(batch.images, torch.zeros_like(batch.images), batch.labels)
-    assert [len(images) for images in seen] == [20, 20]
-    assert torch.equal(seen[0], batch.images)
+    fake = torch.zeros_like(batch.images)
+    method.discriminate(batch.images, fake, batch.labels)
+    apart, together = [batch.images, fake], [torch.cat([batch.images, fake])]
+    # A gradient penalty looks at images between both, in a pass of its own.
+    first = seen[:1] if loss == "wgan-gp" else seen
+    torch.testing.assert_close(first, apart if normalised else together)
 
 
 def test_what_finds_the_code_is_the_generators_and_not_the_discriminators(tiny):

@@ -94,8 +94,8 @@ class ClippedWasserstein(Wasserstein):
     """By a critic with clipped weights: algorithm 1 there, but with two updates of it and not five
     for each of the generator's, which takes as much less time (docs/LOG.md).
 
-    Its batch normalisation is that of their DCGAN: clipped weights alone make hardly more than
-    linear functions.
+    With batch normalisation, as their DCGAN has: without it images were five times as far from real
+    ones (docs/LOG.md).
     """
 
     conditions: ClassVar[Sequence[str]] = ("none",)
