@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from mnist.data.bundled import read_mnist_5k
+from mnist.data.bundled import read_digits_8x8, read_mnist_5k
+from mnist.data.catalogue import CATALOGUE
 from mnist.data.mnist import read_mnist, read_mnist_writers, whole_mnist
 from mnist.data.spec import DataSpec
 from mnist.data.types import (
@@ -41,11 +42,14 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "mnist": read_mnist,
     "mnist-5k": read_mnist_5k,
     "mnist-writers": read_mnist_writers,
+    "digits-8x8": read_digits_8x8,
+    **CATALOGUE,
 }
 # Where the files of those that are not bundled lie, if they do.
 FOLDERS: dict[str, Callable[..., Path | None]] = {
     "mnist": whole_mnist,
     "mnist-writers": whole_mnist,
+    **{name: each.whole for name, each in CATALOGUE.items()},
 }
 
 

@@ -10,6 +10,7 @@ import torch
 
 from mnist.data.download import download, torchvision
 from mnist.data.idx import find_idx, pair, parse_idx, read_bytes, refuse_unpublished
+from mnist.data.published import data_folders
 from mnist.data.spec import DataSpec
 from mnist.data.types import Dataset, Split, Unavailable
 from mnist.data.writers import QMNIST_SHA256, download_writers, find_writers, with_writers
@@ -83,12 +84,6 @@ def whole_mnist(data_dir: str | os.PathLike[str] | None = None) -> Path | None:
     """The folder that `read_mnist` would read, if it has all four files; or None."""
     folder = find_mnist(data_dir)
     return folder if folder and all(find_idx(folder, name) for name in MNIST_SHA256) else None
-
-
-def data_folders(data_dir: str | os.PathLike[str] | None) -> list[Path]:
-    """Where data sets are looked for, in order; a download goes to the first."""
-    named = [data_dir, os.environ.get("MNIST_DATA_DIR"), "data"]
-    return [Path(folder).expanduser() for folder in named if folder]
 
 
 def read_mnist_folder(folder: Path) -> Dataset:
