@@ -161,6 +161,27 @@ def test_a_conditional_discriminator_is_asked_for_the_class(tiny):
     torch.testing.assert_close(verdicts, every.gather(1, labels[:, None]))
 
 
+@pytest.mark.parametrize("loss", ["gan", "lsgan"])
+def test_a_conditional_discriminator_rejects_real_images_of_other_classes(tiny, loss):
+    method = small("gan", tiny, loss=loss, condition="cgan", mismatch=0.25).eval()
+    batch = tiny.test.batch(slice(6))
+    real, labels, fake = batch.images, batch.labels, torch.rand(6, *tiny.spec.image_shape)
+    every, of_fake = (
+        method.discriminator.verdict(method.discriminator.features(images))
+        for images in (real, fake)
+    )
+    right = F.one_hot(labels, tiny.spec.classes).bool()
+    game = GAMES[loss]()
+    generated = game.discriminator(every[right], of_fake[right])
+    of_others = game.discriminator(every[right], every[~right])
+    found = method.discriminate(real, fake, labels)[0]["discriminator"]
+    torch.testing.assert_close(found, 0.75 * generated + 0.25 * of_others)
+    method.mismatch = 0
+    torch.testing.assert_close(
+        method.discriminate(real, fake, labels)[0]["discriminator"], generated
+    )
+
+
 def test_the_auxiliary_classifier_learns_of_real_and_generated_images(tiny):
     method = small("gan", tiny, condition="acgan").eval()
     features, labels = torch.randn(8, 256), torch.tensor([0, 1, 2, 3])

@@ -124,6 +124,7 @@ def test_a_config_is_all_options_and_rebuilds_each(method_name):
         "network": "mlp",
         "momentum": 0.25,
         "critic_steps": 3,
+        "mismatch": 0.5,
         "information_weight": 0.5,
         "invariance_weight": 0.5,
         "layers": 3,

@@ -62,6 +62,8 @@ class GAN(Method):
             wgan, else 1.
         spectral: normalise the layers of the discriminator spectrally (Miyato et al. 2018), but
             for the last. By default with gan and lsgan only.
+        mismatch: how much a real image of another class counts among what cgan's discriminator is
+            to reject, against a generated one (Reed et al. 2016, arXiv 1605.05396, algorithm 1).
         information_weight: weight of what acgan and infogan find again.
         invariance_weight: infogan's, of how much the cluster of a real image says of that of the
             same image distorted (Ji, Henriques & Vedaldi 2019, arXiv 1807.06653), so that clusters
@@ -79,6 +81,7 @@ class GAN(Method):
     only_with: ClassVar = {
         "width": {"network": "convolutional"},
         "hidden": {"network": "mlp"},
+        "mismatch": {"condition": "cgan"},
         "invariance_weight": {"condition": "infogan"},
     }
 
@@ -102,6 +105,7 @@ class GAN(Method):
         momentum: Share = 0.0,
         critic_steps: Count = 1,
         spectral: bool = True,
+        mismatch: Share = 0.02,
         information_weight: Weight = 1.0,
         invariance_weight: Weight = 1.0,
         averaging: Share = 0.999,
@@ -115,7 +119,7 @@ class GAN(Method):
                 f"with --condition {' or '.join(self.game.conditions)}"
             )
         self.condition, self.network, self.width, self.hidden = condition, network, width, hidden
-        self.critic_steps = critic_steps
+        self.critic_steps, self.mismatch = critic_steps, mismatch
         self.information_weight, self.invariance_weight = information_weight, invariance_weight
         self.conditional = self.needs_labels = condition in ("cgan", "acgan")
         self.finds_classes = condition == "infogan"
@@ -199,6 +203,11 @@ class GAN(Method):
             verdicts, features = self.discriminator(torch.cat([real, fake]), twice)
             of_real, of_fake = verdicts.split(len(real))
         loss = self.game.discriminator(of_real, of_fake)
+        if self.condition == "cgan" and self.mismatch:
+            of_others = self.of_other_classes(features[: len(real)], labels)
+            if len(of_others):
+                rejected = self.game.discriminator(of_real, of_others)
+                loss = torch.lerp(loss, rejected, self.mismatch)
         loss = loss + self.game.penalty(self.judge(labels), real, fake, self.rng)
         if self.condition == "acgan":
             loss = loss + self.information_weight * self.misnamed(features, twice)
@@ -229,6 +238,16 @@ class GAN(Method):
     def judge(self, labels: Tensor) -> Any:
         """A function of images [B, C, H, W] that gives their verdicts [B, 1]."""
         return lambda images: self.discriminator(images, labels)[0]
+
+    def of_other_classes(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Verdicts [M] about images of these features [B, F] as if they were of each other class.
+
+        M is B (K - 1), but for images without a label (−1), of which no class is another.
+        """
+        assert isinstance(self.discriminator, ImageDiscriminator)
+        verdicts, labels = self.discriminator.verdicts(features), labels.unsqueeze(1)
+        classes = torch.arange(verdicts.shape[1], device=labels.device)
+        return verdicts[(classes != labels) & (labels >= 0)]
 
     def misnamed(self, features: Tensor, labels: Tensor) -> Tensor:
         """How badly the discriminator names the class, in nats (Odena et al. 2017, eq. 2)."""

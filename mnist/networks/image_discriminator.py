@@ -29,8 +29,11 @@ class ImageDiscriminator(nn.Module):
         images [B, C, H, W] in [0, 1], labels int64 [B].
         """
         features = self.features(images)
-        verdicts = self.verdict(features).to(images.dtype)
-        return of_class(verdicts, self.classes, labels), features
+        return of_class(self.verdicts(features), self.classes, labels), features
+
+    def verdicts(self, features: Tensor) -> Tensor:
+        """About images of these features [B, F], as being of each class: [B, K], or [B, 1]."""
+        return self.verdict(features).float()
 
     def class_logits(self, features: Tensor) -> Tensor:
         """Of the class that it names images of these features [B, F]: [B, K]."""
