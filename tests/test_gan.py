@@ -253,6 +253,12 @@ def test_the_infogan_of_its_paper_knows_its_clusters_from_the_first_step(tiny):
     assert len(method.recognition.information) == 1
 
 
+@pytest.mark.parametrize("network", ["mlp", "convolutional"])
+def test_generators_have_batch_normalisation(tiny, network):
+    generator = small("gan", tiny, network=network).generator
+    assert any(isinstance(layer, torch.nn.BatchNorm1d) for layer in generator.modules())
+
+
 @pytest.mark.parametrize("loss", GAMES)
 def test_a_normalised_discriminator_judges_real_and_generated_images_apart(tiny, loss):
     method, batch = small("gan", tiny, loss=loss), tiny.train.batch(slice(20))

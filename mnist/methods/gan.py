@@ -150,10 +150,11 @@ class GAN(Method):
         self.keep_average("generator", averaging)
 
     def make_generator(self, classes: int, size: int, normalise: bool = True) -> nn.Module:
-        """From so many numbers to logits of images; perceptrons never have batch normalisation."""
+        """From so many numbers to logits of images, with batch normalisation or without."""
+        shape = self.spec.image_shape
         if self.network == "mlp":
-            return Decoder(self.spec.image_shape, classes, size, self.hidden)
-        return ConvolutionalGenerator(self.spec.image_shape, classes, size, self.width, normalise)
+            return Decoder(shape, classes, size, self.hidden, normalise=normalise)
+        return ConvolutionalGenerator(shape, classes, size, self.width, normalise)
 
     def make_features(self, normalise: bool) -> nn.Module:
         """From images to what they are judged by, with batch normalisation or without."""

@@ -18,6 +18,7 @@ class Decoder(nn.Module):
         feature_size: N, dimensions of the style.
         hidden: sizes of the hidden layers.
         activation: between the layers.
+        normalise: a batch normalisation in each layer but the last.
     """
 
     def __init__(
@@ -27,11 +28,13 @@ class Decoder(nn.Module):
         feature_size: int,
         hidden: Sequence[int],
         activation: type[nn.Module] = nn.ReLU,
+        normalise: bool = False,
     ):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
-        self.layers = mlp([feature_size + classes, *hidden, math.prod(image_shape)], activation)
+        sizes = [feature_size + classes, *hidden, math.prod(image_shape)]
+        self.layers = mlp(sizes, activation, normalise)
 
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W]."""

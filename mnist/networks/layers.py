@@ -24,18 +24,28 @@ def class_code(labels: Tensor | None, classes: int) -> Tensor:
     return (labels.unsqueeze(1) == every).to(torch.float32)
 
 
-def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+def mlp(
+    sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, normalise: bool = False
+) -> nn.Sequential:
     """Linear layers through `sizes`, with the activation between them and none at the end.
+
+    Args:
+        sizes: numbers before the first layer, and after each.
+        activation: between the layers.
+        normalise: a batch normalisation before each activation (Ioffe & Szegedy 2015, arXiv
+            1502.03167).
 
     Raises:
         ValueError: a size is not positive.
     """
     if min(sizes) < 1:
         raise ValueError(f"no network has layers of {list(sizes)} numbers")
+    *hidden, last = (nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes))
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), activation()]
-    return nn.Sequential(*layers[:-1])
+    for layer in hidden:
+        norm = [nn.BatchNorm1d(layer.out_features)] if normalise else []
+        layers += [layer, *norm, activation()]
+    return nn.Sequential(*layers, last)
 
 
 def normalise_spectrally(network: nn.Module) -> None:

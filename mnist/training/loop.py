@@ -106,7 +106,8 @@ def train(
                 seconds += time.perf_counter() - trained
                 left = seconds * (epochs - epoch - 1)
                 report.validation(epoch + 1, seen, written, seconds, left)
-                if diagnosis and (wrong := diagnosis.collapse(seen["generated"])):
+                begun = epoch > 0 or epochs == 1  # the first hardly ever reaches all classes
+                if diagnosis and begun and (wrong := diagnosis.collapse(seen["generated"])):
                     report.warn(f"[Epoch {epoch + 1}] {run_dir.path} has collapsed: {wrong}")
                 saved = run_dir.save(method, progress)
                 if keep_best:
