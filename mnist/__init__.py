@@ -64,8 +64,8 @@ def train(
     Args:
         method: a key of `mnist.methods.METHODS`, such as "aae".
         ckpt_dir: the run directory.
-        dataset: a key of `mnist.data.DATASETS`; without it "mnist", or "mnist-5k" with a warning
-            where that cannot be had.
+        dataset: a key of `mnist.data.DATASETS`, or the path of your own; without it "mnist", or
+            "mnist-5k" with a warning where that cannot be had.
         data_dir: where its files are, or are downloaded to.
         epochs: in all; without it the method's default for such a data set.
         batch_size: images a step.
@@ -76,7 +76,8 @@ def train(
         deterministic: use only deterministic algorithms.
         save_every: steps between two checkpoints, besides the one at each epoch's end.
         progress: called after each epoch with its row of metrics.csv.
-        options: of the method: the keyword-only parameters of its constructor.
+        options: of the method: the keyword-only parameters of its constructor; and of how the
+            data set is read: those of `mnist.reading.Reading`.
 
     Returns:
         The trained run, on the CPU or the device that was named.
@@ -85,14 +86,21 @@ def train(
         mnist.errors.UserError: an option or directory that does not fit, divergence, a full disk.
         TypeError: the method has no such option.
     """
+    from dataclasses import fields
+
+    from mnist.reading import Reading
     from mnist.training.log import Report  # late: torch takes a second or two to import
     from mnist.training.plan import train_run
     from mnist.training.settings import Settings
 
+    how_read = {
+        field.name: options.pop(field.name) for field in fields(Reading) if field.name in options
+    }
     settings = Settings(
         method=method,
         ckpt_dir=Path(ckpt_dir),
         options=options,
+        **how_read,
         dataset=dataset,
         data_dir=None if data_dir is None else str(data_dir),
         epochs=epochs,

@@ -28,6 +28,7 @@ Weight = Annotated[float, "Weight"]
 Sizes = Annotated[Sequence[int], "Sizes"]
 Shares = Annotated[Sequence[float], "Shares"]
 Folder = Annotated[str, "Folder"]
+Names = Annotated[Sequence[str], "Names"]
 
 Signature = list[tuple[str, str, Any]]  # name, annotation, default
 
@@ -119,6 +120,16 @@ KINDS: dict[str, Kind] = {
         lambda text: [float(part) for part in text.split(",")],
         partial(is_list_of, "Positive"),
         "a list of numbers above zero, such as 0.4,0.6",
+        "LIST",
+    ),
+    "Names": Kind(
+        lambda text: text.split(","),
+        lambda value: (
+            isinstance(value, list | tuple)
+            and len(value) > 0
+            and all(isinstance(each, str) and each for each in value)
+        ),
+        "a list of names such as ki,su",
         "LIST",
     ),
     "Folder": Kind(str, lambda value: isinstance(value, str) and value != "", "a directory", "DIR"),

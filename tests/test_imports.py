@@ -9,7 +9,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "mnist"
 ROOMS = ("data", "figures", "networks", "latent", "methods", "training", "evaluation", "commands")
-EVERYWHERE = {"errors", "files", "options", "version"}  # what lies beside the rooms
+EVERYWHERE = {"errors", "files", "options", "reading", "version"}  # what lies beside the rooms
 TORCH = {"torch", "numpy"}
 
 

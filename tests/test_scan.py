@@ -127,7 +127,9 @@ def test_whatever_a_decoder_stumbles_over_is_one_line(digits, tmp_path, monkeypa
 
     variants(digits[4])["dark on white, 300 pixels"]().save(tmp_path / "x.png")
     monkeypatch.setattr(scan.ImageOps, "exif_transpose", stumble)
-    with pytest.raises(UserError, match=r"x\.png: its picture is damaged \(unpack requires"):
+    with pytest.raises(
+        UserError, match=r"x\.png cannot be read: its picture is damaged \(unpack requires"
+    ):
         scan.read_scan(tmp_path / "x.png")
 
 
@@ -195,7 +197,7 @@ def png_that_claims(width, height):
         (b"not a picture at all", "no picture"),
         (png_that_claims(100_000, 100_000), "too large to be decoded"),
         (png_that_claims(8_000, 8_000), "8,000 × 8,000 pixels: make it smaller"),
-        (png_that_claims(30, 30), "cannot read|no picture"),
+        (png_that_claims(30, 30), "cannot be read|no picture"),
     ],
 )
 def test_what_cannot_be_read_is_named(content, says, tmp_path):
@@ -211,7 +213,7 @@ def test_a_picture_cut_short_and_a_directory(digits, tmp_path):
     path = tmp_path / "cut.png"
     variants(digits[0])["2,000 pixels"]().save(path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="cannot be read"):
         scan.read_scan(path)
     with pytest.raises(UserError, match="Is a directory"):
         scan.read_scan(tmp_path)

@@ -229,7 +229,7 @@ def test_a_scan_gives_its_style(runs, run_here, tmp_path):
         (("--blend", "test1", "test2", "1"), "is not a whole number of at least 2"),
         (("--from-test", "1000"), "the last is 999"),
         (("--from-test", "1", "--count", "2"), "cannot go together"),
-        (("--from-image", "none.png", "--digit", "1"), "cannot read none.png: No such file"),
+        (("--from-image", "none.png", "--digit", "1"), "none.png cannot be read: No such file"),
         (("--digit", "11"), "--digit"),
         (("--output", "a.bmp"), ".bmp is not one of .png, .jpg, .jpeg, .npz, a directory"),
         (("--digits", "3,x"), "--digits: there is no digit 'x'"),

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mnist.commands.flags import EncoderVisFlags
 from mnist.commands.tools import as_style, check_output, class_of, open_run, show, write
-from mnist.data import DataSpec, Split, load_same_dataset
+from mnist.data import DataSpec, Split, load_same_dataset, title_of
 from mnist.errors import UserError
 from mnist.evaluation import metrics
 from mnist.figures import plotting
@@ -69,7 +69,9 @@ def look_at(flags: EncoderVisFlags, output: Path | None, probe: Probe | None) ->
         figure = manifold(run, flags)
     else:
         test = load_same_dataset(run.config["training"], flags.data_dir).test
-        index = balanced_sample(test.labels, flags.sample_size, flags.seed)
+        usual = "sample_size" not in flags.given
+        count = min(flags.sample_size, len(test)) if usual else flags.sample_size
+        index = balanced_sample(test.labels, count, flags.seed)
         found = measure(run, test, index, flags)
         figure = scatter(run, flags, found, index)
         look = Look(run, found, index)
@@ -126,7 +128,7 @@ def scatter(
     labels, spec = found.test.labels[index].numpy(), run.spec
     shown = f"Shown: {len(index):,} of the {len(found.test):,} test images"
     if flags.space == "pixels":
-        title = f"{run.config['training']['dataset']}: test images by their pixels"
+        title = f"{title_of(run.config['training']['dataset'])}: test images by their pixels"
         points, names = project(found, index, flags)
         subtitle = f"{shown}; the autoencoder has no part in it."
         return plotting.projection(points, labels, spec, names, title, subtitle)
@@ -173,7 +175,7 @@ def scatter(
 
 def name_of(run: Run, directory: Path) -> str:
     """What is looked at: run, method, data set, epoch."""
-    dataset = run.config["training"]["dataset"]
+    dataset = title_of(run.config["training"]["dataset"])
     return f"{directory}: {run.method.title} on {dataset}, epoch {run.epoch}"
 
 

@@ -123,7 +123,7 @@ class EncoderVisFlags(RunFlags):
 
     Args:
         output (FILE): FILE.png, FILE.svg or FILE.pdf; without it a window opens.
-        sample_size (K): test images to draw.
+        sample_size (K): test images to draw; by default no more than there are.
         dims: dimensions to draw, as 0,3,7.
         projection: all pairs of dimensions, or the plane of a PCA or t-SNE.
         space: what PCA and t-SNE see of an image.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from mnist.data.bundled import read_digits_8x8, read_mnist_5k
 from mnist.data.catalogue import CATALOGUE
 from mnist.data.mnist import read_mnist, read_mnist_writers, whole_mnist
+from mnist.data.own import is_path, read_own
 from mnist.data.spec import DataSpec
 from mnist.data.types import (
     Batch,
@@ -19,9 +21,11 @@ from mnist.data.types import (
     Split,
     Unavailable,
     epoch_order,
+    title_of,
     to_bytes,
 )
 from mnist.errors import UserError
+from mnist.reading import OF_PICTURES, Reading
 
 __all__ = [
     "DATASETS",
@@ -35,9 +39,11 @@ __all__ = [
     "load_dataset",
     "load_same_dataset",
     "more_data_than",
+    "title_of",
     "to_bytes",
 ]
 
+USUAL = Reading()
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "mnist": read_mnist,
     "mnist-5k": read_mnist_5k,
@@ -53,27 +59,87 @@ FOLDERS: dict[str, Callable[..., Path | None]] = {
 }
 
 
-def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Read a data set of `DATASETS`.
+def load_dataset(
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    reading: Reading = USUAL,
+    tell: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Read a data set of `DATASETS`, or somebody's own.
 
     Args:
-        name: a key of `DATASETS`.
+        name: a key of `DATASETS`, or a path (`mnist/data/own.py`).
         data_dir: where its files lie, or are to be downloaded to. Without it `$MNIST_DATA_DIR`,
             then `./data`.
+        reading: what of it, and how.
+        tell: called with a line on what was found out of somebody's own; without it nothing is
+            shown.
 
     Raises:
         Unavailable: it is not on this machine and could not be fetched.
         UserError: no such data set, or damaged files.
     """
-    if name not in DATASETS:
+    if name in DATASETS:
+        refuse_own_only(name, reading)
+        dataset = DATASETS[name](data_dir)
+    elif is_path(name):
+        dataset = read_own(name, data_dir, reading, tell)
+        name = dataset.name
+    else:
         raise UserError(
-            f"no data set named {name!r}: choose from {', '.join(DATASETS)}, or name the .py file "
-            "that registers it in MNIST_IMPORT (docs/extending.md)"
+            f"no data set named {name!r}: choose from {', '.join(DATASETS)}, name a folder or file "
+            "of your own (docs/data.md), or the .py file that registers it in MNIST_IMPORT "
+            "(docs/extending.md)"
         )
-    dataset = DATASETS[name](data_dir)
     if problem := flaw_of(dataset, name):
         raise UserError(f"the data set {name!r} {problem}")
-    return dataset
+    return part_of(dataset, reading)
+
+
+def refuse_own_only(name: str, reading: Reading) -> None:
+    """Raise a UserError where something is asked of a data set that is for somebody's own only."""
+    for option in ("class_names", *OF_PICTURES):
+        if getattr(reading, option) is not None:
+            raise UserError(
+                f"--{option.replace('_', '-')} is for images of your own, not for {name}: leave it "
+                "out"
+            )
+
+
+def part_of(dataset: Dataset, reading: Reading) -> Dataset:
+    """The classes of a data set that are asked for, and so many training images of each.
+
+    Raises:
+        UserError: there is no such class, or it has no images.
+    """
+    train, test, spec = dataset.train, dataset.test, dataset.spec
+    if reading.classes is not None:
+        wanted = [spec.label(name) for name in reading.classes]
+        if len(set(wanted)) < len(wanted):
+            raise UserError(
+                f"--classes {','.join(reading.classes)} names a class twice: once will do"
+            )
+        spec = replace(spec, class_names=tuple(spec.class_names[label] for label in wanted))
+        train, test = (only(split, wanted) for split in (train, test))
+        for part, split in {"training": train, "test": test}.items():
+            if not len(split.labelled):
+                raise UserError(f"{dataset.name} has no {part} images of these classes: add others")
+    if reading.limit_per_class is not None:
+        kept = train.labels < 0
+        for label in train.labels.unique():
+            kept[torch.nonzero(train.labels == label)[: reading.limit_per_class, 0]] = True
+        train = train.some(kept)
+    return replace(dataset, spec=spec, train=train, test=test)
+
+
+def only(split: Split, wanted: list[int]) -> Split:
+    """Images of these classes, which are numbered in this order, and those without a class."""
+    places = torch.full((max(int(split.labels.max()), *wanted) + 2,), -2)
+    places[torch.tensor(wanted)] = torch.arange(len(wanted))
+    places[-1] = -1  # where label −1 looks
+    labels = places[split.labels]
+    chosen = replace(split, labels=labels)
+    return chosen.some(labels > -2)
 
 
 def flaw_of(dataset: Dataset, name: str) -> str | None:
@@ -107,13 +173,15 @@ def load_same_dataset(
     """The data set that a run was trained on.
 
     Args:
-        training: its name and SHA-256, as "dataset" and "dataset_sha256" of a run's configuration.
+        training: its name, SHA-256 and reading, as "dataset", "dataset_sha256" and "reading" of a
+            run's configuration.
         data_dir: as for `load_dataset`.
 
     Raises:
         UserError: what is found by its name now is another; or as `load_dataset`.
     """
-    dataset = load_dataset(training["dataset"], data_dir)
+    reading = Reading.from_config(training.get("reading", {}))
+    dataset = load_dataset(training["dataset"], data_dir, reading)
     if dataset.sha256 != training["dataset_sha256"]:
         raise UserError(
             f"{dataset.name} in {dataset.source} is not what the run was trained on: its SHA-256 "

@@ -8,7 +8,6 @@ so that its centre of mass is in the middle.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from scipy import ndimage
 from torch import Tensor
 
 from mnist.data.mnist import MNIST
-from mnist.errors import UserError, first_line
+from mnist.data.pictures import PixelsUnclear, on_paper, with_picture
+from mnist.errors import UserError
 
 SIDE = MNIST.image_shape[1]
 BOX = 20  # pixels, the longer side of a digit
-LARGEST = 50_000_000  # pixels that are decoded at all: a photo has 12 to 48 million
 WORKING = 400  # pixels to a side that are enough to find a digit in
 # Pixels, of a digit's strokes in its box: of ten of MNIST's, nine have thicker ones.
 THINNEST = 1.8
@@ -67,42 +66,19 @@ def grey_levels(path: Path) -> np.ndarray:
     Raises:
         UserError: it cannot be read, or is no picture, damaged or too large.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own, of sizes that are refused here
-            with Image.open(path) as picture:
-                return decoded(path, picture)
-    except UserError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path} is too large to be decoded: {error}") from error
-    except OSError as error:
-        if isinstance(error, Image.UnidentifiedImageError):
-            raise UserError(f"{path} is no picture that can be read: {error}") from error
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # a damaged file: decoders fail by whatever they stumble over
-        raise UserError(
-            f"cannot read {path}: its picture is damaged ({first_line(error)})"
-        ) from error
+    return with_picture(path, decoded)
 
 
-def decoded(path: Path, picture: Image.Image) -> np.ndarray:
-    """An opened picture as `grey_levels` gives it.
+def decoded(picture: Image.Image) -> np.ndarray:
+    """An opened picture as `grey_levels` gives it. Raises PixelsUnclear where they are no numbers.
 
-    Raises:
-        UserError: it is too large, or has pixels that are no numbers.
+    Of several pictures in a file it is the first.
     """
-    if picture.width * picture.height > LARGEST:
-        raise UserError(
-            f"{path} has {picture.width:,} × {picture.height:,} pixels: make it smaller, "
-            f"{LARGEST:,} in all at most"
-        )
-    picture.seek(0)  # of a GIF, TIFF or MPO, which may have several
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith(("I", "F")):  # 16 or 32 bits, which Pillow would cut off at 255
         levels = np.asarray(picture, np.float64)
         if not np.isfinite(levels).all():
-            raise UserError(f"{path} has pixels that are no numbers")
+            raise PixelsUnclear("has pixels that are no numbers")
         block = -(-max(levels.shape) // WORKING)
         first = [min(block, side) // 2 for side in levels.shape]
         return ndimage.uniform_filter(levels, block)[first[0] :: block, first[1] :: block]
@@ -111,15 +87,6 @@ def decoded(path: Path, picture: Image.Image) -> np.ndarray:
     picture = picture.convert("L")
     picture.thumbnail((WORKING, WORKING), Image.Resampling.BOX)
     return np.asarray(picture, np.float64)
-
-
-def on_paper(picture: Image.Image) -> Image.Image:
-    """An RGBA picture on white paper, or on black where that shows more of it."""
-    papers = (Image.new("RGBA", picture.size, tone) for tone in ("white", "black"))
-    return max(
-        (Image.alpha_composite(paper, picture).convert("L") for paper in papers),
-        key=lambda grey: np.asarray(grey).std(),
-    )
 
 
 def find_ink(levels: np.ndarray) -> tuple[np.ndarray | None, bool]:

@@ -7,6 +7,7 @@ worker, queue or hidden state, so any step of any epoch can be entered again.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -38,6 +39,11 @@ class Batch(NamedTuple):
     # It hides the tuple's own method, which nobody asks for a place in a batch.
     index: Tensor | None = None  # type: ignore[assignment]
     writers: Tensor | None = None
+
+
+def title_of(name: str) -> str:
+    """The name of a data set for people: of a path only its end."""
+    return name.rpartition(os.sep)[2]
 
 
 @dataclass(frozen=True)

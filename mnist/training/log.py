@@ -60,6 +60,11 @@ class Report:
         self.terse = sys.stdout.isatty()
         self.bar: tqdm | None = None
 
+    @property
+    def aside(self) -> Callable[[str], None] | None:
+        """How to say a line that is good to know, and how to be quiet about it: None."""
+        return None if self.quiet else self.line
+
     def notice(self, text: str) -> None:
         """Say a line that is the whole outcome, and so is said even if quiet."""
         if self.quiet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -15,11 +15,14 @@ from mnist.data import (
     load_dataset,
     load_same_dataset,
     more_data_than,
+    title_of,
 )
+from mnist.data.own import is_path, own_name
 from mnist.errors import UserError
 from mnist.methods import METHODS, Classifies, Method
 from mnist.networks.random import child_seed
 from mnist.options import configuration, flag_of, options_of
+from mnist.reading import Reading
 from mnist.training.checkpoint import Checkpoint, Progress
 from mnist.training.environment import (
     be_deterministic,
@@ -188,7 +191,7 @@ def fresh(
     parent = find_parent(run_dir, there, settings.method)
     source = None
     if parent is None:
-        dataset = find_dataset(settings.dataset, settings.data_dir, report)
+        dataset = find_dataset(settings, report)
         note = f"a new run in {run_dir.path}"
         if folder := options.get("from_"):
             source = read_source(folder, kind)
@@ -358,6 +361,10 @@ def refuse_contradictions(
     for name in ("dataset", "batch_size", "hold_out"):
         if getattr(settings, name) is not None:
             given[name] = getattr(settings, name)
+    if settings.dataset is not None and is_path(settings.dataset):
+        given["dataset"] = own_name(settings.dataset)
+    saved |= dict.fromkeys(asdict(Reading())) | config["training"].get("reading", {})
+    given |= Reading.of(settings).as_config()
     for key, value in given.items():
         value = list(value) if isinstance(value, tuple) else value
         if key not in saved or value == saved[key]:
@@ -405,15 +412,16 @@ def script_of(method: str) -> str:
     return f"mnist-{METHODS[method].script or method}.py" if ours else f"the method {method}"
 
 
-def find_dataset(name: str | None, data_dir: str | None, report: Report) -> Dataset:
-    """The data set of that name; without one the full MNIST, or with a warning the bundled part."""
-    if name is not None:
-        return load_dataset(name, data_dir)
+def find_dataset(settings: Settings, report: Report) -> Dataset:
+    """The data set asked for; or else the full MNIST, or with a warning the bundled part."""
+    reading = Reading.of(settings)
+    if settings.dataset is not None:
+        return load_dataset(settings.dataset, settings.data_dir, reading, report.aside)
     try:
-        return load_dataset("mnist", data_dir)
+        return load_dataset("mnist", settings.data_dir, reading)
     except Unavailable as reason:
         report.warn(f"training on the 5,000 bundled images instead of all 70,000: {reason}")
-        return load_dataset("mnist-5k")
+        return load_dataset("mnist-5k", reading=reading)
 
 
 def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, Any]:
@@ -429,6 +437,7 @@ def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, 
         "training": {
             "dataset": dataset.name,
             "dataset_sha256": dataset.sha256,
+            **({"reading": reading} if (reading := Reading.of(settings).as_config()) else {}),
             "batch_size": settings.batch_size or method.batch_size,
             "epochs": settings.epochs or (large if len(dataset.train) >= LARGE else small),
             "hold_out": hold_out,
@@ -452,8 +461,8 @@ def header(plan: Plan) -> str:
     return (
         f"mnist-style {__version__}: {method.title}, {method.summary()}; "
         f"{weights:,} weights\n"
-        f"data: {dataset.name} from {dataset.source}, {len(dataset.train):,} training and "
-        f"{len(dataset.test):,} test images{held_out}\n"
+        f"data: {title_of(dataset.name)} from {dataset.source}, "
+        f"{len(dataset.train):,} training and {len(dataset.test):,} test images{held_out}\n"
         f"epochs: {training['epochs']}, batch size {training['batch_size']}, "
         f"learning rate {model['lr']}, seed {model['seed']}; "
         f"{method.device.type}{threads}, {model['precision']}\n"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
-from mnist.data import DataSpec, Split, load_same_dataset, to_bytes
+from mnist.data import DataSpec, Split, load_same_dataset, title_of, to_bytes
 from mnist.errors import UserError
 from mnist.latent.inversion import STEPS, Inversion, invert
 from mnist.methods import Classifies, Decodes, Encodes, HasLikelihood
@@ -101,8 +101,9 @@ class Run:
 
     def __repr__(self) -> str:
         able = [what for what in ("encode", "generate", "classify") if getattr(self, f"can_{what}")]
+        dataset = title_of(self.config["training"]["dataset"])
         return (
-            f"<Run {self.name}: {self.config['method']} of {self.config['training']['dataset']}, "
+            f"<Run {self.name}: {self.config['method']} of {dataset}, "
             f"epoch {self.epoch}; can {', '.join(able)}>"
         )
 

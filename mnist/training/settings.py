@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mnist.options import Count, Several
+from mnist.reading import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Reading):
     """What to train and how. None is for what was not given: then the default holds, or the run's.
 
-    Args:
+    Args (besides those of `Reading`):
         method: a key of `METHODS`.
         options: of the method, those that were given.
         epochs (E): epochs in all.
         batch_size (B): images a step.
         ckpt_dir (DIR): directory of the run, which is resumed there.
-        dataset (NAME): mnist, the 70,000 images, or mnist-5k, those that are always there; auto
-            takes the first it can have (default: auto).
+        dataset (NAME): mnist, the 70,000 images, mnist-5k, those that are always there, another
+            name, or the path of your own (docs/data.md); auto takes the first of these two that it
+            can have (default: auto).
         data_dir (DIR): where the files are, or are downloaded to (default: $MNIST_DATA_DIR, then
             ./data).
         hold_out (K): keep K training images from training, the last ones of each class, and
