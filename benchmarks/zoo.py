@@ -74,8 +74,8 @@ INFOGAN = Contestant("InfoGAN", "gan", ("--condition", "infogan"))
 CONTESTANTS = [
     Contestant("SAE", "sae"),
     Contestant("SAE, squashed code", "sae", ("--code", "sigmoid")),
-    Contestant("RAE, spectral norm", "sae", ("--code", "l2")),
-    Contestant("RAE, gradient penalty", "sae", ("--code", "l2", "--smoothness", "gradient")),
+    Contestant("RAE", "sae", ("--code", "l2")),
+    Contestant("RAE, spectral norm", "sae", ("--code", "l2", "--smoothness", "spectral")),
     Contestant("RAE, no labels", "sae", ("--code", "l2", "--no-labels")),
     Contestant("VAE", "vae"),
     Contestant("VAE, no labels", "vae", ("--no-labels",)),

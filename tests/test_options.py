@@ -112,7 +112,7 @@ def test_a_config_is_all_options_and_rebuilds_each(method_name):
         "centres_from": 0.25,
         "code": "l2",
         "code_weight": 0.25,
-        "smoothness": "gradient",
+        "smoothness": "spectral",
         "smoothness_weight": 0.25,
         "width": 8,
         "consistency_weight": 0.5,

@@ -30,8 +30,8 @@ class SAE(Autoencoder):
             square, before a smooth decoder, and drawn afterwards from a mixture fitted to it: the
             regularised autoencoder of Ghosh et al. 2020 (arXiv 1903.12436).
         code_weight: of the square of l2's code.
-        smoothness: what keeps l2's decoder smooth: spectral normalisation of its layers, a penalty
-            on its slopes, or none.
+        smoothness: what keeps l2's decoder smooth: a penalty on its slopes, spectral normalisation
+            of its inner layers, or nothing.
         smoothness_weight: of that penalty.
     """
 
@@ -48,7 +48,7 @@ class SAE(Autoencoder):
         *,
         code: Literal["plain", "sigmoid", "l2"] = "plain",
         code_weight: Weight = 1e-4,
-        smoothness: Literal["spectral", "gradient", "none"] = "spectral",
+        smoothness: Literal["gradient", "spectral", "none"] = "gradient",
         smoothness_weight: Weight = 1e-5,
         **common: Any,
     ):
@@ -64,8 +64,10 @@ class SAE(Autoencoder):
             # A module set as an attribute would be hidden by the class's own, which is None.
             self.__dict__["prior"] = self.mixture
             if smoothness == "spectral":
+                # Not of the first layer, by which the class would weigh little beside a large
+                # style, nor of the last, which makes logits of numbers near 1 (docs/LOG.md).
                 with self.seeded("spectral"):  # it starts from random vectors
-                    normalise_spectrally(self.decoder)
+                    normalise_spectrally(self.decoder.layers[1:-1])
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         with self.autocast():
