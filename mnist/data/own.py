@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,18 @@ def read_own(
         UserError: there is nothing there that can be read, or files that cannot.
     """
     path = find_own(name, data_dir)
-    name = own_name(name)
+    dataset = read_kind(own_name(name), path, data_dir, reading, tell)
+    return replace(dataset, source=str(path))
+
+
+def read_kind(
+    name: str,
+    path: Path,
+    data_dir: str | os.PathLike[str] | None,
+    reading: Reading,
+    tell: Tell | None,
+) -> Dataset:
+    """What is at a path, by its kind: see `read_own`."""
     if path.is_dir() and not any(map(IDX.fullmatch, os.listdir(path))):
         return read_pictures(name, list_folder(path), data_dir, reading, tell)
     if path.suffix == ".csv":
