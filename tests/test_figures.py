@@ -241,8 +241,7 @@ def test_a_sheet_has_the_images_pixels(spec):
     levels = RANDOM.integers(0, 256, (3, 4, 1, 1, *pictures(spec).shape[2:])) / 255
     flat = np.broadcast_to(levels, (3, 4, *pictures(spec).shape))
     pixels = opened(sheets.sheet([sheets.Section("title", flat, ["x", "y", "a long caption"])]))
-    margin = max(1, max(spec.image_shape[1:]) // 14)  # for they are drawn up to their edges
-    tall, wide = (2 * (length + 2 * margin) for length in spec.image_shape[1:])
+    tall, wide = (2 * length for length in spec.image_shape[1:])
     for row in range(3):
         for column in range(4):
             y, x = 12 + 24 + row * tall + tall // 2, 12 + column * wide + wide // 2
@@ -280,8 +279,7 @@ def test_training_samples_of_any_classes(spec, labels):
     assert (shown == present.repeat_interleave(each)).all()
     expected = torch.arange(spec.classes if labels else 1).repeat_interleave(20)
     assert (written == expected).all()
-    margin = max(1, max(spec.image_shape[1:]) // 14)  # for they are drawn up to their edges
-    tall, wide = (2 * (length + 2 * margin) for length in spec.image_shape[1:])
+    tall, wide = (2 * length for length in spec.image_shape[1:])
     lines = 2 * -(-len(shown) // 20)
     rows = lines + (spec.classes if labels else 1)
     page = opened(png)
@@ -320,20 +318,6 @@ def test_single_images_in_colour():
     frame = sheets.side_by_side({"one": image, "a much longer name than that": image}, 0.5)
     assert frame.dtype == np.uint8
     assert (frame[28 + 4 : 28 + 160 : 8, 12 + 4 : 12 + 192 : 8] == np.round(255 * image)).all()
-
-
-def test_images_with_paper_about_them_need_no_more():
-    grid = np.zeros((2, 3, 9, 7), np.float32)
-    grid[:, :, 2:7, 2:5] = 1
-    assert images.apart(grid) is grid
-    grid[:, :, 0] = 1
-    spread = images.apart(grid)
-    assert spread.shape == (2, 3, 11, 9)
-    assert np.array_equal(spread[:, :, 1:-1, 1:-1], grid)
-    assert spread.sum() == grid.sum()
-    colour = images.apart(np.zeros((2, 3, 30, 20, 3)))
-    assert colour.shape == (2, 3, 34, 24, 3)
-    assert colour[:, :, :2].min() == 1
 
 
 def test_rows_of_different_lengths_end_in_paper():

@@ -13,8 +13,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-BLANK = 0.02  # mean ink of edges that are paper
-
 
 def to_arrays(images: Tensor) -> np.ndarray:
     """Networks' images [..., C, H, W] -> float32 [..., H, W], or [..., H, W, 3] for 3 channels."""
@@ -35,20 +33,6 @@ def tile(images: np.ndarray) -> np.ndarray:
     """A grid [rows, columns, H, W, ...] as one image [rows * H, columns * W, ...]."""
     rows, columns, tall, wide, *colour = images.shape
     return images.swapaxes(1, 2).reshape(rows * tall, columns * wide, *colour)
-
-
-def apart(images: np.ndarray) -> np.ndarray:
-    """A grid [rows, columns, H, W, ...] of images with paper about them, if they have none.
-
-    Those of MNIST have; others that are drawn up to their edges would run into each other.
-    """
-    colour = images.ndim == 5
-    edges = [images[:, :, [0, -1]], images[:, :, :, [0, -1]]]
-    if not colour and max(edge.mean() for edge in edges) < BLANK:
-        return images
-    margin = max(1, max(images.shape[2:4]) // 14)
-    pads = [(0, 0), (0, 0), (margin, margin), (margin, margin), *([(0, 0)] if colour else [])]
-    return np.pad(images, pads, constant_values=float(colour))
 
 
 def on_paper(image: np.ndarray, scale: int = 1, smooth: bool = False) -> Image.Image:
