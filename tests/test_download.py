@@ -12,12 +12,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import one_line
+from torchvision import datasets
 
 from mnist import data
 from mnist.data import download
 from mnist.data.catalogue import CATALOGUE
-
-datasets = pytest.importorskip("torchvision.datasets")
 
 NAMES = list(CATALOGUE["fashion-mnist"].files)
 

@@ -124,6 +124,14 @@ def test_pictures_in_one_place_are_of_one_class(folder):
     assert (len(dataset.train), len(dataset.test)) == (8, 2)
 
 
+def test_a_name_is_no_path_though_there_is_a_folder_of_that_name(run_script, tmp_path):
+    (tmp_path / "digits-8x8").mkdir()  # as the project's own folder `mnist`
+    flags = "--dataset", "digits-8x8", "--hidden", 16, "--ckpt-dir", "x.ckpt"
+    for epochs in (1, 2):  # from scratch, and gone on with
+        done = run_script("mnist-sae.py", *flags, "--epochs", epochs)
+        assert done.returncode == 0, done.stderr
+
+
 def test_what_systems_leave_behind_is_no_picture(folder):
     for name in (".DS_Store", "2/.hidden", "10/Thumbs.db", "desktop.ini"):
         (folder / name).write_bytes(b"none")

@@ -13,7 +13,7 @@ import torch
 from mnist.data.bundled import read_digits_8x8, read_mnist_5k
 from mnist.data.catalogue import CATALOGUE
 from mnist.data.mnist import read_mnist, read_mnist_writers, whole_mnist
-from mnist.data.own import is_path, read_own
+from mnist.data.own import is_path, own_name, read_own
 from mnist.data.spec import DataSpec
 from mnist.data.types import (
     Batch,
@@ -36,6 +36,7 @@ __all__ = [
     "Unavailable",
     "available_on_disk",
     "epoch_order",
+    "known_name",
     "load_dataset",
     "load_same_dataset",
     "more_data_than",
@@ -79,12 +80,12 @@ def load_dataset(
         Unavailable: it is not on this machine and could not be fetched.
         UserError: no such data set, or damaged files.
     """
+    name = known_name(name)
     if name in DATASETS:
         refuse_own_only(name, reading)
         dataset = DATASETS[name](data_dir)
     elif is_path(name):
         dataset = read_own(name, data_dir, reading, tell)
-        name = dataset.name
     else:
         raise UserError(
             f"no data set named {name!r}: choose from {', '.join(DATASETS)}, name a folder or file "
@@ -94,6 +95,14 @@ def load_dataset(
     if problem := flaw_of(dataset, name):
         raise UserError(f"the data set {name!r} {problem}")
     return part_of(dataset, reading)
+
+
+def known_name(name: str) -> str:
+    """What a run calls a data set, by which it finds it again: of a path the absolute one.
+
+    A name comes first: what happens to lie in a folder `mnist` here is not meant by `mnist`.
+    """
+    return own_name(name) if name not in DATASETS and is_path(name) else name
 
 
 def refuse_own_only(name: str, reading: Reading) -> None:

@@ -51,7 +51,7 @@ def read_own(
     """The images at a path.
 
     Args:
-        name: the path.
+        name: the path, which is the data set's name.
         data_dir: where decoded pictures are kept; and where to look for what is no longer there.
         reading: how.
         tell: called with a line on what was found out; without it there is no progress bar either.
@@ -60,7 +60,7 @@ def read_own(
         UserError: there is nothing there that can be read, or files that cannot.
     """
     path = find_own(name, data_dir)
-    dataset = read_kind(own_name(name), path, data_dir, reading, tell)
+    dataset = read_kind(name, path, data_dir, reading, tell)
     return replace(dataset, source=str(path))
 
 

@@ -12,12 +12,12 @@ import torch
 from mnist.data import (
     Dataset,
     Unavailable,
+    known_name,
     load_dataset,
     load_same_dataset,
     more_data_than,
     title_of,
 )
-from mnist.data.own import is_path, own_name
 from mnist.errors import UserError
 from mnist.methods import METHODS, Classifies, Method
 from mnist.networks.random import child_seed
@@ -358,11 +358,11 @@ def refuse_contradictions(
             f"it: {instead.format('it')}"
         )
     given = {k: v for k, v in settings.options.items() if not (k == "precision" and v == "auto")}
-    for name in ("dataset", "batch_size", "hold_out"):
+    for name in ("batch_size", "hold_out"):
         if getattr(settings, name) is not None:
             given[name] = getattr(settings, name)
-    if settings.dataset is not None and is_path(settings.dataset):
-        given["dataset"] = own_name(settings.dataset)
+    if settings.dataset is not None:
+        given["dataset"] = known_name(settings.dataset)
     saved |= dict.fromkeys(asdict(Reading())) | config["training"].get("reading", {})
     given |= Reading.of(settings).as_config()
     for key, value in given.items():
