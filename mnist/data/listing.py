@@ -70,19 +70,12 @@ def list_folder(root: Path) -> Listing:
         found += [] if folders else [(half, "image", there)]
     names = {name for _, name, _ in found} - set(UNLABELLED)
     class_names = tuple(sorted(names, key=naturally))
-    items = []
+    listing = Listing(root, class_names, [], bad)
     for half, name, there in found:
         label = -1 if name in UNLABELLED else class_names.index(name)
-        test = half == "test" if half else (None if label >= 0 else False)
         for entry in there:
-            path = below(entry, root)
-            if reason := unreadable(entry, root):
-                bad.append((path, reason))
-            elif test and label < 0:
-                bad.append((path, "is for testing, and has no class"))
-            else:
-                items.append(Item(path, label, test, None, age(entry)))
-    return Listing(root, class_names, items, bad)
+            add(listing, entry, below(entry, root), label, half)
+    return listing
 
 
 def list_table(table: Path) -> Listing:
@@ -93,7 +86,8 @@ def list_table(table: Path) -> Listing:
     Raises:
         UserError: it cannot be read, or lacks a column.
     """
-    root, bad, rows = table.parent, [], []
+    root, rows = table.parent, []
+    bad: list[tuple[str, str]] = []
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -121,18 +115,32 @@ def list_table(table: Path) -> Listing:
             f"{table} is no table of text in UTF-8 ({error}): save it as such"
         ) from error
     class_names = tuple(sorted({label for _, label, *_ in rows} - {""}, key=naturally))
-    items = []
+    listing = Listing(root, class_names, [], bad)
     for path, name, split, writer in rows:
         label = class_names.index(name) if name else -1
-        test = split == "test" if split else (None if label >= 0 else False)
-        entry = root / path
-        if reason := unreadable(entry, root):
-            bad.append((path, reason))
-        elif test and label < 0:
-            bad.append((path, "is for testing, and has no class"))
-        else:
-            items.append(Item(path, label, test, writer, age(entry)))
-    return Listing(root, class_names, items, bad)
+        add(listing, root / path, path, label, split, writer)
+    return listing
+
+
+def add(
+    listing: Listing,
+    entry: os.DirEntry[str] | Path,
+    path: str,
+    label: int,
+    split: str | None,
+    writer: str | None = None,
+) -> None:
+    """Add a file, which is `path` below the root, to the pictures of a listing, or to what is none.
+
+    `split` is "train" or "test", or empty or None where that is not said.
+    """
+    test = split == "test" if split else (None if label >= 0 else False)
+    if reason := unreadable(entry, listing.root):
+        listing.bad.append((path, reason))
+    elif test and label < 0:
+        listing.bad.append((path, "is for testing, and has no class"))
+    else:
+        listing.items.append(Item(path, label, test, writer, age(entry)))
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
