@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from mnist.options import Count, Names
+from mnist.errors import UserError
+from mnist.options import Count, Names, flag_of
 
 OF_PICTURES = "image_size", "ink", "colour", "skip_bad"
 
@@ -40,7 +41,16 @@ class Reading:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Reading:
-        """What `as_config` returned."""
+        """What `as_config` returned.
+
+        Raises:
+            UserError: it is of a version that knew more.
+        """
+        if unknown := config.keys() - {field.name for field in fields(Reading)}:
+            raise UserError(
+                f"the run's images were read by {flag_of(min(unknown))}, which this version does "
+                "not know: take the one that trained it (config.json)"
+            )
         return cls(**config)
 
     def as_config(self) -> dict[str, Any]:

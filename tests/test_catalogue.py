@@ -190,8 +190,10 @@ def test_files_of_a_common_name_are_known_by_their_sums(tmp_path, published, mon
     monkeypatch.setenv("MNIST_DATA_DIR", str(tmp_path / "kana"))
     assert data.load_dataset("kmnist").source == str(tmp_path / "kana")
     assert data.available_on_disk("fashion-mnist") is None
-    with pytest.raises(UserError, match="is not fashion-mnist's"):  # of a folder that is named
-        data.load_dataset("fashion-mnist", tmp_path / "kana")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named in (tmp_path / "kana", "~/kana"):
+        with pytest.raises(UserError, match="is not fashion-mnist's"):
+            data.load_dataset("fashion-mnist", named)
 
 
 def test_files_may_lie_unwrapped(tmp_path, published):

@@ -601,3 +601,9 @@ def test_so_many_images_of_each_class_are_the_first(tiny, monkeypatch):
 def test_what_does_not_apply_to_a_named_set_is_refused(reading, says):
     with pytest.raises(UserError, match=says):
         data.load_dataset("mnist-5k", reading=reading)
+
+
+def test_a_reading_of_a_later_version_is_named(tiny):
+    training = {"dataset": tiny.name, "dataset_sha256": tiny.sha256, "reading": {"turned": 90}}
+    with pytest.raises(UserError, match="were read by --turned, which this version does not know"):
+        data.load_same_dataset(training)

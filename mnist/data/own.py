@@ -91,7 +91,8 @@ def find_own(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
         UserError: it is in neither place.
     """
     path = Path(name).expanduser()
-    moved = [Path(data_dir) / path.name, Path(data_dir)] if data_dir else []
+    folder = Path(data_dir).expanduser() if data_dir else None
+    moved = [folder / path.name, folder] if folder else []
     for place in (path, *moved):
         if place.exists() and place.name == path.name:
             return place

@@ -73,11 +73,11 @@ class Published:
     def find(self, data_dir: str | os.PathLike[str] | None = None) -> Path | None:
         """The first folder that has any of its files, or None."""
         for folder in data_folders(data_dir):
+            named = data_dir and folder == Path(data_dir).expanduser()
             for place in (*(folder / below for below in self.folders), folder):
-                if any(lying(place, name) for name in self.files):
-                    told = place != folder or not self.common or folder == Path(data_dir or "")
-                    if told or self.passes(place):
-                        return place
+                told = named or place != folder or not self.common  # which set it is
+                if any(lying(place, name) for name in self.files) and (told or self.passes(place)):
+                    return place
         return None
 
     def whole(self, data_dir: str | os.PathLike[str] | None = None) -> Path | None:
