@@ -210,7 +210,7 @@ def project(
             f"--projection needs at least 4 images, not {len(index)}: more --sample-size"
         )
     if flags.space == "pixels":
-        inputs, what = found.test.images[index].flatten(1).float().div(255).numpy(), "pixels"
+        inputs, what = found.test.batch(index).images.flatten(1).numpy(), "pixels"
     else:
         inputs, what = found.styles[index].numpy(), "style"
     if flags.projection == "pca":

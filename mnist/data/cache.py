@@ -1,4 +1,4 @@
-"""Decoded pictures on disk, so that they are decoded once: whole or not at all, mapped into memory.
+"""Decoded pictures on disk, so that they are decoded once: whole or not at all.
 
 A cache is known by a fingerprint of what it was made from. It lies in `--data-dir`, or else in
 `./data`, beside the runs: not in `$MNIST_DATA_DIR`, which several people may share.
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mnist.data.on_disk import kept
 from mnist.errors import StorageFailed
 from mnist.files import flush
 
@@ -29,12 +30,13 @@ class Cached:
     """Images in a cache. Raises one of `BAD` where it is missing or damaged.
 
     Attributes:
-        images: uint8 [N, H, W] or [N, H, W, 3], mapped and read-only.
+        images: uint8 [N, H, W] or [N, H, W, 3], in memory or on disk.
         notes: what was found out when they were decoded.
     """
 
     def __init__(self, folder: Path):
-        self.images = np.lib.format.open_memmap(folder / ARRAY, "r")
+        mapped = np.lib.format.open_memmap(folder / ARRAY, "r")
+        self.images = kept(folder / ARRAY, mapped.offset, mapped.shape)
         self.notes: dict[str, Any] = json.loads((folder / NOTES).read_text())
 
 

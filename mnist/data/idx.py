@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mnist.data.on_disk import Images, kept
 from mnist.data.spec import DataSpec
 from mnist.data.types import Split
 from mnist.errors import UserError
@@ -55,21 +58,45 @@ def parse_idx(content: bytes, dimensions: int, path: Path, kind: int = BYTE) -> 
     Raises:
         UserError: another magic number, or a length that the header does not announce.
     """
+    start, shape = read_header(content[: 4 + 4 * dimensions], len(content), dimensions, path, kind)
+    return np.frombuffer(content, TYPES[kind], offset=start).reshape(shape)
+
+
+def read_header(
+    header: bytes, length: int, dimensions: int, path: Path, kind: int = BYTE
+) -> tuple[int, list[int]]:
+    """Where the numbers of a file of this length begin, and their shape: see `parse_idx`."""
     start = 4 + 4 * dimensions
-    if len(content) < start or content[:4] != bytes([0, 0, kind, dimensions]):
+    if len(header) < start or header[:4] != bytes([0, 0, kind, dimensions]):
         raise UserError(
             f"{path} is no IDX file of {dimensions} dimension(s): it starts with "
-            f"0x{content[:4].hex()} where 0x0000{kind:02x}{dimensions:02x} was expected; fetch it "
+            f"0x{header[:4].hex()} where 0x0000{kind:02x}{dimensions:02x} was expected; fetch it "
             "again"
         )
-    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
-    announced = start + int(np.prod(shape, dtype=object)) * TYPES[kind].itemsize
-    if len(content) != announced:
+    shape = [int.from_bytes(header[i : i + 4], "big") for i in range(4, start, 4)]
+    announced = start + math.prod(shape) * TYPES[kind].itemsize
+    if length != announced:
         raise UserError(
-            f"{path} holds {len(content):,} bytes where its header announces {announced:,}: "
+            f"{path} holds {length:,} bytes where its header announces {announced:,}: "
             "it is truncated or damaged; fetch it again"
         )
-    return np.frombuffer(content, TYPES[kind], offset=start).reshape(shape)
+    return start, shape
+
+
+def read_images(path: Path) -> Images:
+    """The images of a file, which stay there if they are too many and it is not wrapped.
+
+    Raises:
+        UserError: as `read_bytes` and `parse_idx`.
+    """
+    if path.suffix == ".gz":
+        return torch.from_numpy(np.array(parse_idx(read_bytes(path), 3, path)))
+    try:
+        with open(path, "rb") as file:
+            header = file.read(16)
+            return kept(path, *read_header(header, os.fstat(file.fileno()).st_size, 3, path))
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): see who may") from error
 
 
 def refuse_unpublished(path: Path, content: bytes, sha256: str, owner: str) -> None:

@@ -25,7 +25,7 @@ def nearest_neighbours(split: Split, count: int) -> Tensor:
     points = PCA(components, svd_solver="covariance_eigh").fit_transform(pixels)
     search = NearestNeighbors(n_neighbors=min(count, len(points) - 1), algorithm="brute")
     found = search.fit(points).kneighbors(return_distance=False)  # none is its own neighbour
-    return torch.from_numpy(found).to(split.images.device)
+    return torch.from_numpy(found).to(split.labels.device)
 
 
 def upright(images: Tensor) -> Tensor:

@@ -18,9 +18,10 @@ import torch
 
 from mnist.data.cache import cached
 from mnist.data.decoding import VERSION, Tell, decode_all, refuse_bad
-from mnist.data.idx import parse_idx, read_bytes
+from mnist.data.idx import parse_idx, read_bytes, read_images
 from mnist.data.listing import Listing, list_folder, list_table, naturally
-from mnist.data.npz import read_npz
+from mnist.data.npz import are_images, read_npz
+from mnist.data.on_disk import Images, OnDisk
 from mnist.data.spec import DataSpec
 from mnist.data.types import Dataset, Split
 from mnist.errors import UserError
@@ -28,6 +29,7 @@ from mnist.reading import Reading
 
 TEST_SHARE = 5  # a fifth of each class is for testing, where it is not said which images are
 MOST_CLASSES = 100_000
+UNSAID = -1  # where it is 1 for an image that is for testing, and 0 for one that is not
 IDX = re.compile(r"(.*?)images([-.])idx3-ubyte(\.gz)?")
 USUAL = Reading()
 
@@ -129,17 +131,16 @@ def read_pictures(
         for line in notes["told"]:
             tell(line)
     items = listing.items
-    kept = items if notes["kept"] is None else [items[index] for index in notes["kept"]]
+    there = items if notes["kept"] is None else [items[index] for index in notes["kept"]]
     spec = DataSpec(tuple(notes["image_shape"]), listing.class_names)
-    labels = torch.tensor([item.label for item in kept])
-    names = sorted({item.writer for item in kept if item.writer is not None}, key=naturally)
+    labels = torch.tensor([item.label for item in there])
+    names = sorted({item.writer for item in there if item.writer is not None}, key=naturally)
     writers = None
-    if names and all(item.writer is not None for item in kept):
+    if names and all(item.writer is not None for item in there):
         numbers = {writer: number for number, writer in enumerate(names)}
-        writers = torch.tensor([numbers[item.writer] for item in kept])
-    images = torch.from_numpy(np.array(found.images))
-    said = [item.test for item in kept]
-    return in_parts(name, spec, Split(images, labels, writers), said)
+        writers = torch.tensor([numbers[item.writer] for item in there])
+    said = np.array([UNSAID if item.test is None else item.test for item in there])
+    return in_parts(name, spec, Split(found.images, labels, writers), said)
 
 
 # --- arrays ---------------------------------------------------------------------------------------
@@ -157,41 +158,42 @@ def read_arrays(name: str, path: Path, reading: Reading) -> Dataset:
     """
     found = read_npz(path, ("images", "labels"), ("classes", "writers", "test"))
     images = in_uint8(found["images"], path)
+    count = images.shape[0]
     for key in ("labels", "writers", "test"):
-        if key in found and found[key].shape != (len(images),):
+        if key in found and found[key].shape != (count,):
             raise UserError(
-                f"{path} has {key} {list(found[key].shape)} for {len(images):,} images: give one "
-                "for each"
+                f"{path} has {key} {list(found[key].shape)} for {count:,} images: give one for each"
             )
     labels = found["labels"]
     names = [str(each) for each in found.get("classes", ())]
     if labels.dtype.kind in "US":
         texts, labels = np.unique(labels.astype(str), return_inverse=True)
         names = texts.tolist()
-    spec, labels = with_classes(images, labels, reading.class_names or names, path)
+    spec, labels = with_classes(images.shape, labels, reading.class_names or names, path)
     writers = None
     if "writers" in found:
         writers = torch.from_numpy(np.unique(found["writers"], return_inverse=True)[1])
-    said: Sequence[bool | None] = [None] * len(labels)
-    if "test" in found:
-        said = found["test"].astype(bool).tolist()
-    return in_parts(name, spec, Split(torch.from_numpy(images), labels, writers), said)
+    said = found["test"].astype(bool) if "test" in found else None
+    return in_parts(name, spec, Split(images, labels, writers), said)
 
 
-def in_uint8(images: np.ndarray, path: Path) -> np.ndarray:
+def in_uint8(images: np.ndarray | OnDisk, path: Path) -> Images:
     """Images as they are stored. Raises UserError where they are no images, or of other numbers."""
+    if isinstance(images, OnDisk):
+        return images
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or not images.size:
+    if not are_images(images.shape):
         raise UserError(
             f"{path} has images {list(images.shape)}: make it [N, H, W], or [N, H, W, 3] in colour"
         )
     if images.dtype.kind == "f" and np.isfinite(images).all():
         low, high = images.min(), images.max()
         if low >= 0 and high <= 1:
-            return (images * 255).round().astype(np.uint8)
+            return torch.from_numpy((images * 255).round().astype(np.uint8))
     if images.dtype.kind in "bui" and images.min() >= 0 and images.max() <= 255:
-        return (images * np.uint8(255) if images.dtype.kind == "b" else images).astype(np.uint8)
+        levels = images * np.uint8(255) if images.dtype.kind == "b" else images
+        return torch.from_numpy(levels.astype(np.uint8))
     raise UserError(
         f"{path} has images of {images.dtype} beyond 0 to 255, or 0 to 1 where they are no whole "
         "numbers: scale them"
@@ -199,9 +201,9 @@ def in_uint8(images: np.ndarray, path: Path) -> np.ndarray:
 
 
 def with_classes(
-    images: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path
+    shape: Sequence[int], labels: np.ndarray, names: Sequence[str], path: Path
 ) -> tuple[DataSpec, torch.Tensor]:
-    """The specification of images with these labels [N], and these as int64.
+    """The specification of images of this shape with these labels [N], and these as int64.
 
     Raises:
         UserError: they are no whole numbers, or more than there are names.
@@ -216,7 +218,7 @@ def with_classes(
         raise UserError(
             f"{path} has a label {most}, and {len(names)} names of classes: name them all"
         )
-    height, width, *colour = images.shape[1:]
+    height, width, *colour = shape[1:]
     spec = DataSpec(
         (3 if colour else 1, height, width), tuple(names) or tuple(map(str, range(most + 1)))
     )
@@ -249,31 +251,44 @@ def read_idx_files(name: str, path: Path, reading: Reading) -> Dataset:
             f"{path} is no data set that can be read: name a folder with a folder of pictures for "
             "each class, an .npz, a .csv, or IDX files of images and labels"
         )
-    images, labels = [], []
-    said: list[bool | None] = []
+    splits: dict[str, Split] = {}
     for begin, (images_file, labels_file) in pairs.items():
-        images.append(parse_idx(read_bytes(images_file), 3, images_file))
-        labels.append(parse_idx(read_bytes(labels_file), 1, labels_file))
-        if len(images[-1]) != len(labels[-1]) or images[-1].shape[1:] != images[0].shape[1:]:
+        images = read_images(images_file)
+        labels = parse_idx(read_bytes(labels_file), 1, labels_file)
+        shapes = {images.shape[1:], *(each.images.shape[1:] for each in splits.values())}
+        if images.shape[0] != len(labels) or len(shapes) > 1:
             raise UserError(f"{images_file} and {labels_file} do not fit: fetch them again")
-        said += [None if len(pairs) == 1 else begin in ("test", "t10k")] * len(labels[-1])
-    spec, every = with_classes(images[0], np.concatenate(labels), reading.class_names or (), path)
-    return in_parts(name, spec, Split(torch.from_numpy(np.concatenate(images)), every), said)
+        splits[begin] = Split(images, torch.from_numpy(labels.astype(np.int64)))
+    every = np.concatenate([split.labels for split in splits.values()])
+    spec, _ = with_classes(images.shape, every, reading.class_names or (), path)
+    if len(splits) == 1:
+        return in_parts(name, spec, next(iter(splits.values())))
+    test = next(split for begin, split in splits.items() if begin in ("test", "t10k"))
+    train = next(split for split in splits.values() if split is not test)
+    return Dataset(name, spec, train, test, name)
 
 
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def in_parts(name: str, spec: DataSpec, split: Split, said: Sequence[bool | None]) -> Dataset:
+def in_parts(name: str, spec: DataSpec, split: Split, said: np.ndarray | None = None) -> Dataset:
     """A data set of which it is said which images are for testing, or a fifth of each class is.
 
     Which, follows from their number alone.
 
+    Args:
+        name: of the data set.
+        spec: of it.
+        split: all of its images.
+        said: [N], of each whether it is for testing, or `UNSAID`; of none without it.
+
     Raises:
         UserError: none are left for training, or for testing.
     """
-    test = torch.tensor([bool(each) for each in said])
-    unsaid = torch.tensor([each is None for each in said])
+    test = torch.zeros(len(split), dtype=torch.bool)
+    unsaid = torch.ones(len(split), dtype=torch.bool)
+    if said is not None:
+        test, unsaid = torch.from_numpy(said == 1), torch.from_numpy(said == UNSAID)
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     for label in range(spec.classes):
         those = order[((split.labels == label) & unsaid)[order]]

@@ -1,7 +1,7 @@
-"""Labelled images as tensors in memory: the whole set is a few ten megabytes.
+"""Labelled images as tensors in memory, or on disk where they are too many.
 
 A batch is `Split.batch(order[i:j])`, where the order follows from (seed, epoch): there is no
-worker, queue or hidden state, so any step of any epoch can be entered again.
+hidden state, so any step of any epoch can be entered again.
 """
 
 from __future__ import annotations
@@ -9,15 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mnist.data.on_disk import Images, in_memory
 from mnist.data.spec import DataSpec
 from mnist.errors import UserError
+
+HASHED = 10_000  # images at once
 
 
 class Unavailable(UserError):
@@ -56,7 +61,7 @@ class Split:
         writers: int64 [N]; None where they are not known.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     writers: Tensor | None = None
 
@@ -65,11 +70,11 @@ class Split:
 
     def to(self, device: torch.device | str) -> Split:
         """The same on another device."""
-        return self.each(lambda tensor: tensor.to(device))
+        return self.each(lambda part: part.to(device))
 
     def some(self, chosen: Tensor | slice) -> Split:
         """The chosen images, by themselves: by index int64 [B], mask bool [B], or slice."""
-        return self.each(lambda tensor: tensor[chosen])
+        return self.each(lambda part: part[chosen])
 
     def with_few_labels(self, count: int, seed: int) -> Split:
         """The same, of which `count` images keep their label and all others have −1.
@@ -106,23 +111,45 @@ class Split:
         there = self.labels >= 0
         return self if there.all() else self.some(there)
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Split:
-        """The same change made to each of its tensors, whose first dimension is that of images."""
+    def each(self, change: Callable[[Any], Any]) -> Split:
+        """The same change made to all that it has of its images."""
         writers = None if self.writers is None else change(self.writers)
         return Split(change(self.images), change(self.labels), writers)
 
     def batch(self, indices: Tensor | slice) -> Batch:
         """The chosen images, [B], as a network takes them."""
-        images = from_bytes(self.images[indices])
+        return self.batch_of(in_memory(self.images[indices]), indices)
+
+    def batch_of(self, images: Tensor, indices: Tensor | slice) -> Batch:
+        """The chosen images, whose bytes have been read."""
         if isinstance(indices, slice):
             indices = torch.arange(len(self), device=self.labels.device)[indices]
         writers = None if self.writers is None else self.writers[indices]
-        return Batch(images, self.labels[indices], indices, writers)
+        return Batch(from_bytes(images), self.labels[indices], indices, writers)
 
     def batches(self, size: int = 1000) -> Iterator[Batch]:
         """All images in turn, as many at once as is good for looking at them."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, start + size))
+
+    def in_order(self, order: Tensor, size: int, first: int = 0) -> Iterator[Batch]:
+        """Batches of so many images in an order int64 [N], from batch `first` on.
+
+        Images on disk are read while the batch before them is used. What does not fill a batch at
+        the end is left out.
+        """
+        starts = range(first * size, len(order) // size * size, size)
+        parts = [order[start : start + size] for start in starts]
+        if isinstance(self.images, Tensor):
+            yield from map(self.batch, parts)
+            return
+        with ThreadPoolExecutor(1) as reader:
+            coming = [reader.submit(self.images[part].read) for part in parts[:1]]
+            for part, after in zip_longest(parts, parts[1:]):
+                images = coming.pop().result()
+                if after is not None:
+                    coming.append(reader.submit(self.images[after].read))
+                yield self.batch_of(images, part)
 
 
 @dataclass(frozen=True)
@@ -177,7 +204,9 @@ class Dataset:
         for part in (self.train, self.test):
             for tensor in (part.images, as_few_bytes(part.labels)):
                 digest.update(str(tuple(tensor.shape)).encode())
-                digest.update(tensor.contiguous().cpu().numpy().data)
+                for start in range(0, len(part), HASHED):
+                    some = in_memory(tensor[start : start + HASHED])
+                    digest.update(some.contiguous().cpu().numpy().data)
         return digest.hexdigest()
 
 

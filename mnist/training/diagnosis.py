@@ -54,7 +54,7 @@ class Diagnosis:
 
     def trained_reader(self, train: Split) -> Method:
         """A classifier that has seen the images once, or as often as there are few of them."""
-        device = train.images.device
+        device = train.labels.device
         kind: Any = METHODS[CLASSIFIER]
         reader: Method = kind(self.spec, seed=self.seed).to(device)
         rng = generator(self.seed, "order")

@@ -79,8 +79,9 @@ def train(
                 began, first = time.perf_counter(), progress.step
                 order = epoch_order(len(dataset.train), seed, epoch).to(method.device)
 
+                batches = dataset.train.in_order(order, batch_size, first)
                 for step in report.steps(first, steps, epoch, epochs):
-                    batch = dataset.train.batch(order[step * batch_size : (step + 1) * batch_size])
+                    batch = next(batches)
                     share = (epoch + step / steps) / epochs
                     at = Step(progress.steps, share)
                     numbers = step_or_say(method, batch, at, progress, run_dir)
