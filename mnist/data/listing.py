@@ -61,20 +61,21 @@ def list_folder(root: Path) -> Listing:
     bad, found = [], []
     for half, place in halves.items():
         there = entries(place)
-        folders = [entry for entry in there if entry.is_dir()]
+        folders = [entry.name for entry in there if entry.is_dir()]
         for entry in there if folders else ():
             if not entry.is_dir():
-                bad.append((below(entry, root), "lies beside the folders of the classes"))
+                path = os.path.join(half, entry.name)
+                bad.append((path, "lies beside the folders of the classes"))
         # Pictures that are all in one place are of a single class.
-        found += [(half, folder.name, entries(Path(folder))) for folder in folders]
-        found += [] if folders else [(half, "image", there)]
+        found += [(half, name, os.path.join(half, name)) for name in folders]
+        found += [] if folders else [(half, "image", half)]
     names = {name for _, name, _ in found} - set(UNLABELLED)
     class_names = tuple(sorted(names, key=naturally))
     listing = Listing(root, class_names, [], bad)
-    for half, name, there in found:
+    for half, name, folder in found:
         label = -1 if name in UNLABELLED else class_names.index(name)
-        for entry in there:
-            add(listing, entry, below(entry, root), label, half)
+        for entry in entries(root / folder):
+            add(listing, entry, os.path.join(folder, entry.name), label, half)
     return listing
 
 
@@ -157,11 +158,6 @@ def naturally(name: str) -> list[tuple[int, int, str]]:
     """A key by which "2" comes before "10", and both before "a"."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(0, int(part), part) if part[0] in "0123456789" else (1, 0, part) for part in parts]
-
-
-def below(entry: os.DirEntry[str], root: Path) -> str:
-    """A path as it is below the root."""
-    return os.path.relpath(entry.path, root)
 
 
 def age(entry: os.DirEntry[str] | Path) -> tuple[int, int]:
