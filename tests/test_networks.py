@@ -16,7 +16,7 @@ from mnist.networks.contrast import WriterContrast
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator, GuidedDiscriminator
 from mnist.networks.encoder import DRAWS, Encoder, Standardise
-from mnist.networks.layers import class_code, mlp
+from mnist.networks.layers import class_code, halved, mlp
 from mnist.networks.player import BETAS, Player
 from mnist.networks.prior import Gaussian
 from mnist.networks.random import child_seed, generator, seeded
@@ -178,6 +178,41 @@ def test_networks_heed_the_class_only_if_they_are_conditional():
         assert torch.equal(decoder(style, three), decoder(style, four)) != bool(classes)
         assert torch.equal(encoder(images, three), encoder(images, four)) != bool(classes)
         assert decoder(style, three).shape == (1, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "small"),
+    [
+        ((1, 28, 28), (32, 7, 7)),
+        ((3, 64, 64), (32, 8, 8)),
+        ((3, 20, 33), (32, 3, 5)),
+        ((1, 8, 8), (16, 4, 4)),
+        ((1, 1, 3), (16, 1, 2)),
+    ],
+)
+def test_convolutions_halve_an_image_of_any_size_and_come_back_to_it(image_shape, small):
+    assert halved(image_shape, 16)[-1] == small
+    encoder = Encoder(image_shape, 10, 4, 1.0, hidden=[32], width=16).eval()
+    decoder = Decoder(image_shape, 10, 4, hidden=[32], width=16)
+    images, labels = torch.rand(3, *image_shape), torch.tensor([3, 4, -1])
+    assert encoder.convolutions(images).shape == (3, *small)
+    style = encoder(images, labels)
+    assert style.shape == (3, 4)
+    logits = decoder(style, labels)
+    assert logits.shape == images.shape
+    logits.square().sum().backward()
+    assert all(p.grad is not None for net in (encoder, decoder) for p in net.parameters())
+
+
+def test_a_place_in_an_image_is_seen_by_convolutions_that_share_their_weights():
+    """What is two pixels of the smallest map to the right there was eight to the right here."""
+    convolutions = Encoder((1, 32, 32), 0, 4, 1.0, hidden=[32], width=16).eval().convolutions
+    images = torch.zeros(2, 1, 32, 32)
+    images[0, 0, 8:14, 8:14] = 1
+    images[1] = images[0].roll(8, 2)
+    here, there = convolutions(images)
+    torch.testing.assert_close(here[:, :, 2:4], there[:, :, 4:6])  # away from the padding
+    assert not torch.allclose(here[:, :, 4:6], there[:, :, 4:6])
 
 
 def test_each_class_has_a_discriminator():

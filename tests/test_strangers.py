@@ -486,3 +486,17 @@ def test_a_file_that_cannot_be_imported(run_here, tmp_path, monkeypatch, content
     done = run("generate-all.py", "--output", "a.png")
     assert_refused(done, says)
     assert one_line(done.stderr)
+
+
+def test_images_in_colour_are_encoded_by_convolutions_unless_asked_otherwise(tmp_path):
+    for method in ("sae", "aae", "vae"):
+        common = {"ckpt_dir": tmp_path / method, "dataset": "toy-letters", "batch_size": 40}
+        model = mnist.train(method, epochs=1, width=2, **common).config["model"]
+        assert (model["network"], model["hidden"]) == ("convolutional", [512])
+        assert model.get("likelihood", "gaussian") == "gaussian"
+    options = {"network": "mlp", "hidden": [8], "epochs": 1}
+    run = train(tmp_path / "mlp", "toy-letters", "sae", **options)
+    assert run.config["model"]["network"] == "mlp"
+    assert run.method.encoder.convolutions is None
+    with pytest.raises(UserError, match="--width says something only with --network convol"):
+        train(tmp_path / "no", "mnist-5k", "sae", width=8)

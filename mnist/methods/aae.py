@@ -87,6 +87,7 @@ class AAE(Autoencoder):
         "writers": False,
     }
     only_with: ClassVar = {
+        **Autoencoder.only_with,
         "class_shares": {"guide_labels": True},
         "guide_labels": {"labels": False},
         "rate_weight": {"posterior": "gaussian", "prior": "gaussian"},
@@ -98,7 +99,8 @@ class AAE(Autoencoder):
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         labels, known = options.get("labels", True), dataset.train.writers is not None
         gaussian = options.get("prior", "gaussian") == "gaussian"
-        found: dict[str, Any] = {"writers": known and labels and gaussian}
+        found = super().defaults_for(dataset, options)
+        found["writers"] = known and labels and gaussian
         if options.get("guide_labels"):
             shares = class_shares(dataset.train.labels, dataset.spec.classes)
             return found | GUIDED | {"class_shares": shares}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mnist.data.spec import DataSpec
+from mnist.data.types import Dataset
 from mnist.methods.base import Method
 from mnist.networks import losses
 from mnist.networks.decoder import Decoder
@@ -17,6 +19,7 @@ from mnist.networks.player import Player
 from mnist.networks.prior import Gaussian, Prior
 from mnist.options import Count, Positive, Sizes
 
+LARGEST = 32  # pixels to a side of images in grey that perceptrons are enough for
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
@@ -27,13 +30,27 @@ class Autoencoder(Method):
         feature_size: N, dimensions of the style.
         labels: condition the networks on the class.
         prior_std: standard deviation of the prior.
-        hidden: hidden layers of the encoder; the decoder has them in reverse.
+        hidden: hidden layers of the encoder; the decoder has them in reverse. By default 512 with
+            convolutions.
         activation: between the layers of both.
+        network: perceptrons, or with convolutions between them and the images. By default where
+            these are larger than 32×32, or in colour.
+        width: channels of the convolutions at half of an image's size.
     """
 
     headline = "mse"
     earlier: ClassVar = {"activation": "relu"}
+    only_with: ClassVar = {"width": {"network": "convolutional"}}
     prior: Prior
+
+    @classmethod
+    def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+        channels, *sides = dataset.spec.image_shape
+        large = channels > 1 or max(sides) > LARGEST
+        network = options.get("network", "convolutional" if large else "mlp")
+        # With two hidden layers besides its own it learnt more slowly (docs/LOG.md).
+        hidden = {"hidden": (512,)} if network == "convolutional" else {}
+        return {"network": network, **hidden}
 
     def __init__(
         self,
@@ -46,6 +63,8 @@ class Autoencoder(Method):
         prior_std: Positive = 1.0,
         hidden: Sizes = (1024, 512),
         activation: Literal["gelu", "relu"] = "gelu",
+        network: Literal["mlp", "convolutional"] = "mlp",
+        width: Count = 32,
         lr: Positive = 2.5e-3,
         **common: Any,
     ):
@@ -54,10 +73,17 @@ class Autoencoder(Method):
         self.classes = spec.classes if labels else 0  # that the networks are given
         self.prior = Gaussian(feature_size, prior_std)
         sizes, between = (spec.image_shape, self.classes, feature_size), ACTIVATIONS[activation]
+        self.convolutional = network == "convolutional"
+        layers: dict[str, Any] = {
+            "activation": between,
+            "width": width if self.convolutional else 0,
+        }
         with self.seeded("encoder"):
-            self.encoder = Encoder(*sizes, prior_std, hidden, between, posterior, standardised)
+            self.encoder = Encoder(
+                *sizes, prior_std, hidden, posterior=posterior, standardised=standardised, **layers
+            )
         with self.seeded("decoder"):
-            self.decoder = Decoder(*sizes, hidden[::-1], between)
+            self.decoder = Decoder(*sizes, hidden[::-1], **layers)
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Distribution:
@@ -85,4 +111,5 @@ class Autoencoder(Method):
 
     def summary(self) -> str:
         told = f"the {self.spec.class_word} goes to every network" if self.classes else "no labels"
-        return f"a style of {self.prior.feature_size} numbers, {told}"
+        network = "by convolutions, " if self.convolutional else ""
+        return f"a style of {self.prior.feature_size} numbers, {network}{told}"

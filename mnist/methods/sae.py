@@ -37,6 +37,7 @@ class SAE(Autoencoder):
 
     name = "sae"
     only_with: ClassVar = {
+        **Autoencoder.only_with,
         "code_weight": {"code": "l2"},
         "smoothness": {"code": "l2"},
         "smoothness_weight": {"smoothness": "gradient"},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from mnist.data.spec import DataSpec
-from mnist.data.types import Batch, Split
+from mnist.data.types import Batch, Dataset, Split
 from mnist.methods.autoencoder import ACTIVATIONS, Autoencoder
 from mnist.methods.base import Step, cosine
 from mnist.networks import losses
@@ -32,7 +33,7 @@ class VAE(Autoencoder):
         beta: weight β of the rate (Higgins et al. 2017): above 1 styles are nearer to the prior,
             and below reconstructions to the images.
         likelihood: what pixels are given the style: black or white as often as they are dark, or
-            normal about their mean.
+            normal about their mean. By default the latter in colour, which has no two extremes.
         decoder_variance: of normal pixels: one for all, learnt of each by a perceptron, or by
             radial basis functions, so that it is large away from the training images' styles.
         centres: of these functions.
@@ -42,11 +43,19 @@ class VAE(Autoencoder):
 
     name = "vae"
     only_with: ClassVar = {
+        **Autoencoder.only_with,
         "decoder_variance": {"likelihood": "gaussian"},
         "centres": {"decoder_variance": "rbf"},
         "centres_width": {"decoder_variance": "rbf"},
         "centres_from": {"decoder_variance": "rbf"},
     }
+
+    @classmethod
+    def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+        colour = dataset.spec.image_shape[0] > 1
+        return super().defaults_for(dataset, options) | (
+            {"likelihood": "gaussian"} if colour else {}
+        )
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
 
-from mnist.networks.layers import class_code, mlp
+from mnist.networks.layers import class_code, convolutions, halved, mlp
 
 # Bounds of a posterior's standard deviation, in the prior's: at 0 its logarithm is infinite, and at
 # 1 the slope of √(1 - σ²).
@@ -26,6 +26,8 @@ Posterior = Literal["deterministic", "gaussian", "universal"]
 
 class Encoder(nn.Module):
     """A perceptron whose output has, by construction, the prior's mean and scale.
+
+    Before it there may be convolutions, for images that are large or in colour.
 
     The batch normalisation at its end has no scale or shift of its own to learn, so the style can
     neither collapse to a point nor run away, whatever the discriminator does: only the style's
@@ -53,6 +55,7 @@ class Encoder(nn.Module):
         activation: between the layers.
         posterior: what the style of an image is: a point, a Gaussian, or any distribution.
         standardised: as above.
+        width: channels of the first convolution; 0 for none.
     """
 
     def __init__(
@@ -65,11 +68,14 @@ class Encoder(nn.Module):
         activation: type[nn.Module] = nn.ReLU,
         posterior: Posterior = "deterministic",
         standardised: bool = True,
+        width: int = 0,
     ):
         super().__init__()
         self.classes = classes
         self.std = std
-        sizes = [math.prod(image_shape) + classes, *hidden, feature_size]
+        seen = halved(image_shape, width)[-1] if width else image_shape
+        sizes = [math.prod(seen) + classes, *hidden, feature_size]
+        self.convolutions = convolutions(image_shape, width, activation) if width else None
         self.layers = mlp(sizes, activation)
         self.standardise = Standardise(feature_size) if standardised else None
         # Layers of their own, so that an encoder without them can be gone on from.
@@ -83,7 +89,7 @@ class Encoder(nn.Module):
 
         images [B, C, H, W] in [0, 1], labels as `class_code` takes them.
         """
-        inputs = images.flatten(1)
+        inputs = (self.convolutions(images) if self.convolutions else images).flatten(1)
         if self.classes:
             inputs = torch.cat([inputs, class_code(labels, self.classes)], 1)
         if noisy := self.noise:

@@ -1,4 +1,4 @@
-"""What every network is made of: a class as numbers, and a perceptron."""
+"""What networks are made of: a class as numbers, perceptrons, convolutions."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +48,46 @@ def mlp(
     return nn.Sequential(*layers, last)
 
 
+SMALLEST = 8  # pixels: an image is halved until its longer side is no more
+
+
+def halved(image_shape: Sequence[int], width: int) -> list[tuple[int, int, int]]:
+    """The shapes (C, H, W) that convolutions make of an image, one after the other, itself first.
+
+    Each halves its sides, rounded up; the first has so many channels, and all others twice that.
+    """
+    channels, height, side = image_shape
+    shapes = [(channels, height, side)]
+    while len(shapes) == 1 or max(height, side) > SMALLEST:
+        height, side = -(-height // 2), -(-side // 2)
+        shapes.append((width * min(len(shapes), 2), height, side))
+    return shapes
+
+
+def convolutions(
+    image_shape: Sequence[int], width: int, activation: type[nn.Module]
+) -> nn.Sequential:
+    """From images [B, C, H, W] to the last of their `halved` shapes, normalised by batches.
+
+    Without that, dimensions of the style died at the learning rate of perceptrons (docs/LOG.md).
+    """
+    layers: list[nn.Module] = []
+    for (inputs, *_), (outputs, *_) in pairwise(halved(image_shape, width)):
+        halve = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
+        layers += [halve, nn.BatchNorm2d(outputs), activation()]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
+def transposed_convolutions(
+    image_shape: Sequence[int], width: int, activation: type[nn.Module]
+) -> nn.Sequential:
+    """The way back, before it is cut to the image's size: what was rounded up is doubled."""
+    layers: list[nn.Module] = []
+    for (inputs, *_), (outputs, *_) in pairwise(halved(image_shape, width)[::-1]):
+        layers += [activation(), nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
 def normalise_spectrally(network: nn.Module) -> None:
     """Divide each layer's weights by their largest singular value, from now on.
 
@@ -61,7 +101,9 @@ def normalise_spectrally(network: nn.Module) -> None:
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
     """A context in which batch normalisations do not learn what they use at test time."""
-    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm1d)]
+    norms = [
+        each for each in network.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
     momenta = [each.momentum for each in norms]
     for each in norms:
         each.momentum = 0.0
