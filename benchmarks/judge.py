@@ -24,17 +24,21 @@ LEAST_ACCURACY = 0.994  # on the real test images, or it is no judge
 
 
 @functools.cache
-def judge() -> tuple[Run, float]:
-    """A classifier trained on the full MNIST, and its accuracy on the real test images.
+def judge(dataset: str = "mnist", place: Path = RUN) -> tuple[Run, float]:
+    """A classifier trained on a data set, and its accuracy on the real test images.
+
+    Args:
+        dataset: its name or path.
+        place: where the classifier is kept.
 
     Raises:
-        SystemExit: it is not good enough to judge.
+        SystemExit: it is not good enough to judge MNIST.
     """
-    script = [sys.executable, str(ROOT / "mnist-classifier.py"), "--dataset", "mnist"]
-    subprocess.run([*script, "--ckpt-dir", str(RUN)], check=True, stdout=subprocess.DEVNULL)
-    reader = mnist.load(RUN)
+    script = [sys.executable, str(ROOT / "mnist-classifier.py"), "--dataset", dataset]
+    subprocess.run([*script, "--ckpt-dir", str(place)], check=True, stdout=subprocess.DEVNULL)
+    reader = mnist.load(place)
     accuracy = reader.numbers["test_accuracy"]
-    if accuracy < LEAST_ACCURACY:
+    if dataset == "mnist" and accuracy < LEAST_ACCURACY:
         sys.exit(f"the judge reads only {accuracy:.2%} of the test images correctly")
     return reader, accuracy
 

@@ -91,28 +91,29 @@ def ours(method: str, **flags) -> Callable[[int, int, int, Path], Subject]:
 # --- pythae ---------------------------------------------------------------------------------------
 
 
-def pythae(model: str) -> Callable[[int, int, int, Path], Subject]:
+def pythae(model: str, dataset: str = "mnist") -> Callable[[int, int, int, Path], Subject]:
     """How a model of pythae is trained: its own networks, losses, trainer and batch size.
 
     With a learning rate that falls as this project's does: it helps everybody.
     """
 
     def train(size: int, seed: int, epochs: int, folder: Path) -> Subject:
-        images = load_dataset("mnist").train.batch(slice(None)).images
+        known = load_dataset(dataset)
+        images = known.train.batch(slice(None)).images
         trainer = trainer_of(model, size, seed, epochs, folder, images)
         with contextlib.redirect_stdout(sys.stderr):
             trainer.train()
         # What pythae writes as its final model: the best one by training loss.
-        return subject_of_peer(trainer._best_model.eval(), size, images[:FITTED])
+        return subject_of_peer(trainer._best_model.eval(), size, images[:FITTED], known.spec)
 
     return train
 
 
 def trainer_of(model: str, size: int, seed: int, epochs: int, folder: Path, images: Tensor):
-    """pythae's trainer of a model with fresh weights, on images [B, 1, 28, 28]."""
+    """pythae's trainer of a model with fresh weights, on images [B, C, H, W]."""
     with seeded(seed):
         config = getattr(models, f"{model}Config" if model == "VAE" else f"{model}_Config")
-        network = getattr(models, model)(config(input_dim=(1, 28, 28), latent_dim=size))
+        network = getattr(models, model)(config(input_dim=tuple(images.shape[1:]), latent_dim=size))
     kind, settings, players = trainers.BaseTrainer, trainers.BaseTrainerConfig, [""]
     if model == "Adversarial_AE":
         kind, settings = trainers.AdversarialTrainer, trainers.AdversarialTrainerConfig
@@ -137,8 +138,10 @@ def trainer_of(model: str, size: int, seed: int, epochs: int, folder: Path, imag
     )
 
 
-def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subject:
-    """A trained model of pythae, which knows no digits.
+def subject_of_peer(
+    network: torch.nn.Module, size: int, images: Tensor, spec: DataSpec = MNIST
+) -> Subject:
+    """A trained model of pythae, which knows no classes.
 
     Its styles are drawn from its posterior where it has one, and its images sharpened, as this
     project's are and to the same end.
@@ -163,7 +166,7 @@ def subject_of_peer(network: torch.nn.Module, size: int, images: Tensor) -> Subj
         k = fit_sharpness(logits(encode(images, images)), images).item()
         has_posterior = "log_covariance" in network.encoder(images[:1])
     return Subject(
-        MNIST,
+        spec,
         encode=encode,
         draw=draw if has_posterior else None,
         decode=decode,
