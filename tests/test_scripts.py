@@ -89,7 +89,7 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
     }.get(script, "mnistN.ckpt")
     assert f"(default: {places})" in said
     epochs = "; with --labelled or --clusters: 12 and 60" if aae else ""
-    assert (f"on fewer than 20,000 images{epochs})" in said) == script.startswith("mnist-")
+    assert (f"others by their number{epochs})" in said) == script.startswith("mnist-")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

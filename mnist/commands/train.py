@@ -121,7 +121,7 @@ def training_parser(doc: str, usual: Variant, variants: Mapping[str, Variant]) -
     """The flags of a training script: its methods' options, and those of all training."""
     options, (large, small) = signature(usual.method)
     groups = {"what is trained": options}
-    epochs = f"{large}; {small} on fewer than 20,000 images"
+    epochs = f"{large} on MNIST; {small} on its 4,000 bundled images; others by their number"
     directories = [usual.directory]
     for other in dict.fromkeys(variant.method for variant in variants.values()):
         flags = [name for name, variant in variants.items() if variant.method == other]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -38,9 +39,10 @@ from mnist.training.settings import Settings
 from mnist.version import __version__
 
 METHODS_PACKAGE = Method.__module__.rpartition(".")[0]
-LARGE = (
-    20_000  # training images: a smaller set needs more epochs, up to where it is learnt by heart
-)
+# Training images of mnist and mnist-5k, for which a method has its epochs; and so many steps an
+# epoch shall have of few images, as long as its batches are of so many.
+LARGE, SMALL = 60_000, 4_000
+FEWEST_STEPS, SMALLEST_BATCH = 10, 32
 HELD_OUT = 12  # a share of 1/12 of the training images, where early stopping needs some
 
 
@@ -426,10 +428,9 @@ def find_dataset(settings: Settings, report: Report) -> Dataset:
 
 def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, Any]:
     """What goes into config.json."""
-    large, small = method.epochs
-    hold_out = settings.hold_out
+    images, hold_out = len(dataset.train), settings.hold_out
     if goes_by_headline(settings) and hold_out is None:
-        hold_out = len(dataset.train) // HELD_OUT
+        hold_out = images // HELD_OUT
     return {
         "method": method.name,
         "data": dataset.spec.as_config(),
@@ -438,8 +439,8 @@ def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, 
             "dataset": dataset.name,
             "dataset_sha256": dataset.sha256,
             **({"reading": reading} if (reading := Reading.of(settings).as_config()) else {}),
-            "batch_size": settings.batch_size or method.batch_size,
-            "epochs": settings.epochs or (large if len(dataset.train) >= LARGE else small),
+            "batch_size": settings.batch_size or usual_batch_size(method, images),
+            "epochs": settings.epochs or usual_epochs(method, images),
             "hold_out": hold_out,
             "patience": settings.patience,
             "keep_best": bool(settings.keep_best),
@@ -448,6 +449,22 @@ def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, 
         "machine": machine(method.device),
         "versions": versions("torch", "numpy", "safetensors"),
     }
+
+
+def usual_epochs(method: Method, images: int) -> int:
+    """How many epochs a training on so many images has by default.
+
+    As the method has them for the sizes of mnist and mnist-5k, and for others by a power of the
+    size through both: the fewer images, the more epochs, if not as many more.
+    """
+    large, small = method.epochs
+    place = math.log(LARGE / images) / math.log(LARGE / SMALL)
+    return max(1, round(large * (small / large) ** min(place, 2)))
+
+
+def usual_batch_size(method: Method, images: int) -> int:
+    """How many images a step has by default: the method's, or fewer where there are few."""
+    return min(method.batch_size, max(SMALLEST_BATCH, images // FEWEST_STEPS), images)
 
 
 def header(plan: Plan) -> str:
