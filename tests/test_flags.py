@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from mnist.commands.arguments import SYNONYMS, Parser, add_option
 from mnist.commands.flags import (
     KINDS,
     EncoderVisFlags,
@@ -13,7 +14,7 @@ from mnist.commands.flags import (
     GuideFlags,
     RunFlags,
 )
-from mnist.options import options_of
+from mnist.options import flag_of, options_of
 from mnist.training.settings import Settings
 
 TOOLS = (EncoderVisFlags, EvaluateFlags, GenerateAllFlags, GeodesicFlags, GuideFlags)
@@ -81,3 +82,15 @@ def test_texts_are_read(kind, text, value):
 def test_texts_that_are_not_allowed_are_named(kind, text):
     with pytest.raises(ValueError, match="is not a"):
         KINDS[kind].parse(text)
+
+
+@pytest.mark.parametrize("flags", TOOLS)
+def test_a_class_that_is_no_digit_is_asked_for_as_one(flags):
+    parser = Parser("a tool", "")
+    for option in options_of(flags, KINDS).values():
+        add_option(parser.add_argument, option)
+    for name in options_of(flags, KINDS):
+        if "digit" in name:
+            one, other = (parser.parse([flag_of(n), "ki"]) for n in (name, SYNONYMS[name]))
+            assert one == other == {name: one[name]}
+            assert one[name] in ("ki", ["ki"])

@@ -11,7 +11,8 @@ from PIL import Image
 import mnist
 from mnist.commands import generate_all, hands
 from mnist.commands.flags import GenerateAllFlags
-from mnist.data import load_dataset
+from mnist.commands.hands import pictures_in
+from mnist.data import DataSpec, load_dataset
 from mnist.errors import UserError
 from mnist.latent.two_covariance import TwoCovariance, product_of_posteriors
 
@@ -110,6 +111,19 @@ def test_several_scans_and_a_folder_of_them_are_the_same(run, scans, run_here, t
     (tmp_path / "scans" / "unnamed.png").write_bytes(first)  # which the table does not name
     assert run_here(ALL, *flags, "--from-images", "scans").returncode == 0
     assert styles() == expected
+
+
+def test_a_files_name_begins_with_its_class(tmp_path):
+    spec = DataSpec((1, 28, 28), ("k", "ki", "7"))
+    for name in ("ki_1", "ki 2", "ki", "k-ki", "7x", "77", "7.1", "kix"):
+        Image.new("L", (9, 9)).save(tmp_path / f"{name}.png")
+    (tmp_path / "ki.txt").write_text("no picture")
+    found = {path.stem: label for path, label in pictures_in(str(tmp_path), spec)}
+    assert found == {
+        **dict.fromkeys(("ki_1", "ki 2", "ki"), "ki"),
+        **dict.fromkeys(("k-ki", "kix"), "k"),
+        **dict.fromkeys(("7x", "77", "7.1"), "7"),
+    }
 
 
 def test_draws_are_styles_that_an_image_allows(run, scans, run_here, tmp_path):

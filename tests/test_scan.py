@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from scans import enlarged, hairline, surrounded, variants
 
-from mnist.data import load_dataset, scan
+from mnist.data import DataSpec, load_dataset, scan
+from mnist.data.mnist import MNIST
 from mnist.errors import UserError
 
 NAMES = list(variants(np.zeros((28, 28), np.uint8)))
@@ -259,3 +260,39 @@ def test_otsu_parts_two_tones():
     chance = np.random.default_rng(0)
     values = np.concatenate([chance.normal(0, 1, 5000), chance.normal(10, 1, 500)])
     assert 3 < scan.otsu(values) < 7
+
+
+# --- of other data sets than digits ---------------------------------------------------------------
+
+KANA = DataSpec((1, 12, 9), ("ki", "su"))
+
+
+def test_a_picture_of_another_set_is_taken_whole(tmp_path):
+    """MNIST's centre of mass is for what was prepared so; a letter is where its baseline is."""
+    levels = np.zeros((12, 9), np.uint8)
+    levels[1:6, 1:4] = 200
+    expected = torch.from_numpy(levels / np.float32(255))
+    for name, shown in {"light": levels, "dark": 255 - levels}.items():
+        Image.fromarray(shown).save(tmp_path / f"{name}.png")
+        found = scan.read_alike(tmp_path / f"{name}.png", "/mine", KANA)
+        torch.testing.assert_close(found, expected[None, None])
+    Image.fromarray(levels.repeat(4, 0).repeat(4, 1)).save(tmp_path / "large.png")
+    large = scan.read_alike(tmp_path / "large.png", "/mine", KANA)
+    assert correlation(large, expected) > 0.95
+    assert large.shape == (1, 1, 12, 9)
+
+
+@pytest.mark.parametrize("name", ["mnist-5k", "emnist-letters", "kmnist", "/home/mnist"])
+def test_what_was_prepared_as_mnist_is_prepared_so(tmp_path, digits, name):
+    Image.fromarray(digits[3]).resize((90, 140)).save(tmp_path / "three.png")
+    found = scan.read_alike(tmp_path / "three.png", name, MNIST)
+    as_mnist = torch.equal(found, scan.read_scan(tmp_path / "three.png"))
+    assert as_mnist == ("mnist-" in name)
+
+
+def test_colour_is_kept_where_the_set_has_it(tmp_path):
+    colour = np.full((20, 24, 3), (250, 240, 20), np.uint8)
+    Image.fromarray(colour).save(tmp_path / "yellow.png")
+    found = scan.read_alike(tmp_path / "yellow.png", "/mine", DataSpec((3, 20, 24), ("A", "B")))
+    assert found.shape == (1, 3, 20, 24)
+    assert found.mean((0, 2, 3)).mul(255).round().tolist() == [250, 240, 20]

@@ -29,6 +29,8 @@ became NaN or infinite; 4 the run directory cannot be written, or has no whole c
 129/130/143 stopped by SIGHUP/Ctrl-C/SIGTERM, with the run saved. SIGUSR1 saves, and training goes
 on. MNIST_TRACEBACK=1 shows where it failed."""
 
+# Flags of tools that go by another name as well, for classes that are no digits.
+SYNONYMS = {"digit": "class", "digits": "classes", "from_digit": "from_class"}
 NEGATIVE = re.compile(r"-[\d.][\d.,eE+-]*")  # a number, or several, below zero
 
 
@@ -102,8 +104,9 @@ def add_option(add: Callable[..., Any], option: Option) -> None:
     if isinstance(default, tuple):
         default = ",".join(map(str, default))
     known = default is not None and default is not inspect.Parameter.empty
+    names = [option.name, *filter(None, [SYNONYMS.get(option.name)])]
     add(
-        flag_of(option.name),
+        *map(flag_of, names),
         dest=option.name,
         help=option.help + (f" (default: {default})" if known else ""),
         **({"choices": option.choices} if option.choices else reading(option)),

@@ -33,8 +33,7 @@ from mnist.commands.tools import (
     write,
 )
 from mnist.data import Unavailable, load_same_dataset
-from mnist.data.mnist import MNIST
-from mnist.data.scan import read_scan
+from mnist.data.scan import read_alike
 from mnist.data.spec import DataSpec
 from mnist.errors import UserError, warn
 from mnist.figures import sheets
@@ -192,7 +191,7 @@ def choose(run: Run, flags: GenerateAllFlags) -> Rows:
     if flags.from_image is not None and flags.digit is not None:  # they go together
         pictures = list(zip(map(Path, flags.from_image), flags.digit, strict=True))
     if flags.from_images is not None:
-        pictures = pictures_in(flags.from_images)
+        pictures = pictures_in(flags.from_images, run.spec)
     if pictures:
         read = [own_image(run, str(path), digit) for path, digit in pictures]
         images, labels = torch.cat([image for image, _ in read]), [label for _, label in read]
@@ -222,15 +221,11 @@ def own_image(run: Run, path: str, digit: str) -> tuple[Tensor, int]:
     """Somebody's picture as the encoder takes it, [1, C, H, W], and its class; with warnings.
 
     Raises:
-        UserError: it cannot be read, or the run is of another kind of images.
+        UserError: it cannot be read, or there is no such class.
     """
     run.require("encode")
-    if run.spec.image_shape != MNIST.image_shape:
-        raise UserError(
-            f"--from-image makes an image such as MNIST's, and {run.name} is of {run.spec.size}"
-        )
     label = class_of(run, digit)
-    image = read_scan(path, tell=warn)
+    image = read_alike(path, run.config["training"]["dataset"], run.spec, tell=warn)
     warn_of_doubts(run, image, label, path)
     return image, label
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mnist.data import Dataset, Split
+from mnist.data import Dataset, DataSpec, Split
 from mnist.errors import UserError
 from mnist.figures.images import to_arrays
 from mnist.figures.sheets import Section
@@ -63,11 +64,12 @@ def known_writers(run: Run, dataset: Dataset) -> TwoCovariance | None:
     return TwoCovariance.fit(run.style_tensor(dataset.train, every), dataset.train.writers)
 
 
-def pictures_in(folder: str) -> list[tuple[Path, str]]:
+def pictures_in(folder: str, spec: DataSpec) -> list[tuple[Path, str]]:
     """The pictures in a folder, and the class of each.
 
     As index.csv there says, whose first column names the files and whose second the classes, as
-    generate-all.py writes it; without one the class is the first character of a file's name.
+    generate-all.py writes it; without one the class is what a file's name begins with, up to the
+    first space or mark, or if there is none of that name its first character.
 
     Raises:
         UserError: there is no such folder, no picture in it, or an index.csv of another kind.
@@ -82,7 +84,13 @@ def pictures_in(folder: str) -> list[tuple[Path, str]]:
         else:
             formats = Image.registered_extensions()  # by suffix, in small letters
             paths = sorted(place.iterdir())
-            found = [(p, p.name[0]) for p in paths if formats.get(p.suffix.lower()) in Image.OPEN]
+            those = [path for path in paths if formats.get(path.suffix.lower()) in Image.OPEN]
+            begins = [re.split(r"[\W_]", path.name)[0] for path in those]
+            known = spec.class_names
+            found = [
+                (path, begin if begin in known else path.name[0])
+                for path, begin in zip(those, begins, strict=True)
+            ]
     except OSError as error:
         raise UserError(f"--from-images {folder}: cannot read it ({error.strerror})") from error
     except (IndexError, ValueError, csv.Error) as error:

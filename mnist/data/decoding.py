@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mnist.data.cache import ARRAY
 from mnist.data.listing import Item, Listing
-from mnist.data.pictures import NoPicture, fitted, read_picture, rim
+from mnist.data.pictures import NoPicture, dark_on_light, fitted, read_picture
 from mnist.errors import UserError
 from mnist.reading import Reading
 
@@ -114,8 +114,7 @@ def looks(listing: Listing, reading: Reading, told: list[str]) -> tuple[tuple[in
         told.append(f"pictures are scaled to {height}×{width}; or give --image-size")
     dark = reading.ink == "dark"
     if reading.ink is None and not colour:
-        rims = [np.median(rim(np.asarray(picture.convert("L")))) for picture in pictures]
-        dark = float(np.median(rims)) > 127
+        dark = dark_on_light(pictures)
         if dark:
             told.append("pictures are dark on light, and inverted; or give --ink light")
     return (3 if colour else 1, height, width), dark

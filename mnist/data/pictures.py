@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 # Channels of a pixel that differ by so much make it coloured, and so many of them a picture: what
 # a scanner makes of grey ink has less.
 COLOURFUL, COLOURED = 24, 0.01
+
+HALF = 127  # grey levels: paper is above where ink is dark
 
 T = TypeVar("T")
 
@@ -128,6 +130,12 @@ def rim(levels: np.ndarray) -> np.ndarray:
     """The outermost pixels of an array [H, W] or [H, W, 3], in a row: [N] or [N, 3]."""
     sides = levels[0], levels[-1], levels[1:-1, 0], levels[1:-1, -1]
     return np.concatenate(sides)
+
+
+def dark_on_light(pictures: Sequence[Image.Image]) -> bool:
+    """Whether most pictures are, by the tone of their rims in grey."""
+    tones = [np.median(rim(np.asarray(picture.convert("L")))) for picture in pictures]
+    return bool(np.median(tones) > HALF)
 
 
 def fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -1,5 +1,6 @@
-"""Somebody's own scan or photo of a digit, made into an image such as MNIST's.
+"""Somebody's own scan or photo, made into an image such as those of a data set.
 
+Of digits and letters that were prepared as MNIST's were:
 LeCun, Cortes & Burges (http://yann.lecun.com/exdb/mnist): each digit was scaled to fit into a box
 of 20×20 pixels, its shape kept, with grey levels from anti-aliasing; and put into a field of 28×28
 so that its centre of mass is in the middle.
@@ -18,9 +19,19 @@ from scipy import ndimage
 from torch import Tensor
 
 from mnist.data.mnist import MNIST
-from mnist.data.pictures import PixelsUnclear, on_paper, with_picture
+from mnist.data.pictures import (
+    PixelsUnclear,
+    dark_on_light,
+    fitted,
+    on_paper,
+    read_picture,
+    with_picture,
+)
+from mnist.data.spec import DataSpec
+from mnist.data.types import from_bytes
 from mnist.errors import UserError
 
+AS_MNIST = "mnist", "qmnist", "emnist"  # how names begin of sets that were prepared as MNIST was
 SIDE = MNIST.image_shape[1]
 BOX = 20  # pixels, the longer side of a digit
 WORKING = 400  # pixels to a side that are enough to find a digit in
@@ -58,6 +69,38 @@ def read_scan(path: str | os.PathLike[str], tell: Callable[[str], None] = lambda
     if two:
         tell(f"{path} seems to show more than one digit: crop it to the one that is meant")
     return torch.from_numpy(in_the_middle(in_a_box(thickened(ink)))).reshape(1, 1, SIDE, SIDE)
+
+
+def read_alike(
+    path: str | os.PathLike[str],
+    dataset: str,
+    spec: DataSpec,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Tensor:
+    """A picture file as an image of a data set.
+
+    For data sets that were prepared as MNIST was it is found and prepared likewise; for others the
+    whole picture is scaled to their size, its shape kept, and in grey made light on dark.
+
+    Args:
+        path: of the picture.
+        dataset: the name of the set, or the path of somebody's own.
+        spec: of its images.
+        tell: called with a line on what is doubtful in the picture.
+
+    Returns:
+        float32 [1, C, H, W] in [0, 1].
+
+    Raises:
+        UserError: as `read_scan`, or `NoPicture`.
+    """
+    if spec.image_shape == MNIST.image_shape and dataset.split("-")[0] in AS_MNIST:
+        return read_scan(path, tell)
+    channels, height, width = spec.image_shape
+    picture = read_picture(Path(path)).convert("RGB" if channels > 1 else "L")
+    if channels == 1 and dark_on_light([picture]):
+        picture = ImageOps.invert(picture)
+    return from_bytes(torch.from_numpy(np.array(fitted(picture, (height, width))))[None])
 
 
 def grey_levels(path: Path) -> np.ndarray:
