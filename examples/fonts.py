@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import logging
 import string
-import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from fontTools import agl
@@ -115,6 +115,11 @@ def for_testing(families: Sequence[str]) -> np.ndarray:
     return np.isin(makers, chosen)
 
 
+def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """Stop with a line on what is wrong."""
+    parser.exit(2, f"{parser.prog}: error: {message}\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path, help="FILE.npz")
@@ -125,13 +130,13 @@ def main() -> None:
     logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # what it minds is counted here
     letters = LETTERS[arguments.letters]
     if arguments.output.suffix != ".npz" or not arguments.output.absolute().parent.is_dir():
-        parser.error(f"{arguments.output} is no .npz in a folder that is there")
+        fail(parser, f"{arguments.output} is no .npz in a folder that is there")
     folders = arguments.folder and list(map(str, arguments.folder))
     paths = sorted({Path(path).resolve() for path in findSystemFonts(folders)})
     found, left_out = collect(paths, letters, arguments.size)
     families = [family for family, _ in found.values()]
     if len({family.split()[0] for family in families}) < 2:
-        sys.exit(f"{parser.prog}: error: fewer than two families in {len(paths):,} font files")
+        fail(parser, f"fewer than two families in {len(paths):,} font files: name a --folder")
     test = for_testing(families)
     count = len(letters)
     np.savez_compressed(
