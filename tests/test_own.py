@@ -567,6 +567,21 @@ def test_two_pairs_of_idx_files_are_training_and_test_images(tmp_path):
         data.load_dataset(str(tmp_path / "some"))
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("train", "more"), "testing: one pair has to begin"),
+        (("test", "t10k"), "training"),
+    ],
+)
+def test_two_pairs_of_which_none_is_for_testing_or_training_are_refused(tmp_path, names, says):
+    for name in names:
+        idx_file(tmp_path / "some" / f"{name}-images-idx3-ubyte", IMAGES)
+        idx_file(tmp_path / "some" / f"{name}-labels-idx1-ubyte", LABELS)
+    with pytest.raises(UserError, match=f"two pairs of IDX files, and none for {says}"):
+        data.load_dataset(str(tmp_path / "some"))
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 

@@ -263,9 +263,12 @@ def read_idx_files(name: str, path: Path, reading: Reading) -> Dataset:
     spec, _ = with_classes(images.shape, every, reading.class_names or (), path)
     if len(splits) == 1:
         return in_parts(name, spec, next(iter(splits.values())))
-    test = next(split for begin, split in splits.items() if begin in ("test", "t10k"))
-    train = next(split for split in splits.values() if split is not test)
-    return Dataset(name, spec, train, test, name)
+    test = [begin for begin in splits if begin in ("test", "t10k")]
+    train = [begin for begin in splits if begin not in test]
+    if not test or not train:
+        part = "training" if test else "testing: one pair has to begin with test- or t10k-"
+        raise UserError(f"{path} has two pairs of IDX files, and none for {part}")
+    return Dataset(name, spec, splits[train[0]], splits[test[0]], name)
 
 
 # --- parts ----------------------------------------------------------------------------------------
