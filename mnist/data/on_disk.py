@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 IN_MEMORY = 2**30  # bytes of images, 1 GiB: up to as many are read at once, more stay on disk
-# What was read of a mapped file counts as this process's memory, and with each page those around
-# it, 64 KiB in all on Linux. After so many bytes they are given back to the system.
-AROUND, GIVEN_BACK = 2**16, 2**29
+# What was read of a mapped file counts as this process's memory, and with it whatever the system
+# maps around it: up to some 100 KiB an image were seen on Linux, and it may be 2 MiB. After so many
+# bytes of these they are given back to the system.
+AROUND, GIVEN_BACK = 2**20, 2**29
 
 
 class ImageFile:
