@@ -108,6 +108,7 @@ ALLOWED = {
     "figures/sheets.py": {10},  # screen pixels, and few classes
     "networks/sharpness.py": {10},  # steps of a bisection
     "training/log.py": {10},  # batches between two looks
+    "training/plan.py": {10},  # steps of an epoch of few images
     "training/samples.py": {10},  # classes of which two images are shown
     "data/mnist.py": MNISTS,
     "data/scan.py": MNISTS,  # makes an image such as MNIST's
