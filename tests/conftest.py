@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -124,6 +125,13 @@ def save_run(directory, name, model, progress=None):
 def bundled():
     """The bundled data set, read once."""
     return load_dataset("mnist-5k")
+
+
+def idx(array):
+    """An array of bytes, or of big-endian 32-bit integers, in IDX format."""
+    shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    kind = 8 if array.dtype == np.uint8 else 12
+    return bytes([0, 0, kind, array.ndim]) + shape + array.tobytes()
 
 
 def one_line(text):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import idx
 
 from mnist import data
 from mnist.data import download, mnist, writers
@@ -20,13 +21,6 @@ from mnist.data.idx import pair
 from mnist.data.neighbours import nearest_neighbours, upright
 from mnist.data.types import Split, in_turns
 from mnist.errors import UserError
-
-
-def idx(array):
-    """An array of bytes, or of big-endian 32-bit integers, in IDX format."""
-    shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    kind = 8 if array.dtype == np.uint8 else 12
-    return bytes([0, 0, kind, array.ndim]) + shape + array.tobytes()
 
 
 @pytest.fixture

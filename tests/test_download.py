@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import one_line
+from conftest import idx, one_line
 from torchvision import datasets
 
 from mnist import data
@@ -21,18 +21,15 @@ from mnist.data.catalogue import CATALOGUE
 NAMES = list(CATALOGUE["fashion-mnist"].files)
 
 
-def idx(numbers):
-    shape = b"".join(side.to_bytes(4, "big") for side in numbers.shape)
-    return bytes([0, 0, 8, numbers.ndim]) + shape + numbers.astype(np.uint8).tobytes()
-
-
 @pytest.fixture(scope="module")
 def published():
     """What stands for Fashion-MNIST's files, by name."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (40, 28, 28)), random.integers(0, 256, (20, 28, 28))
     parts = images[0], np.arange(40) % 10, images[1], np.arange(20) % 10
-    return dict(zip(NAMES, (gzip.compress(idx(part)) for part in parts), strict=True))
+    return dict(
+        zip(NAMES, (gzip.compress(idx(part.astype(np.uint8))) for part in parts), strict=True)
+    )
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_MODELS
+from conftest import SMALL_MODELS, idx
+from PIL import Image
 
 import mnist
 from mnist import data
@@ -19,9 +20,7 @@ LABELS = RANDOM.integers(0, 3, 330)
 def idx_files(folder, part, images, labels):
     folder.mkdir(exist_ok=True)
     for kind, numbers in (("images-idx3", images), ("labels-idx1", labels)):
-        shape = b"".join(side.to_bytes(4, "big") for side in numbers.shape)
-        content = bytes([0, 0, 8, numbers.ndim]) + shape + numbers.astype(np.uint8).tobytes()
-        (folder / f"{part}-{kind}-ubyte").write_bytes(content)
+        (folder / f"{part}-{kind}-ubyte").write_bytes(idx(numbers.astype(np.uint8)))
     return folder
 
 
@@ -40,8 +39,6 @@ def in_npz(home):
 
 
 def in_pictures(home):
-    from PIL import Image
-
     for index, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
         folder = home / "pictures" / f"class-{label}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import assert_refused
+from conftest import assert_refused, idx
 from PIL import Image
 
 from mnist import data
@@ -540,8 +540,7 @@ def test_pictures_flags_say_nothing_of_arrays(tmp_path):
 
 
 def idx_file(path, numbers):
-    shape = b"".join(side.to_bytes(4, "big") for side in numbers.shape)
-    content = bytes([0, 0, 8, numbers.ndim]) + shape + numbers.astype(np.uint8).tobytes()
+    content = idx(numbers.astype(np.uint8))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
