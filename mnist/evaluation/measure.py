@@ -476,8 +476,7 @@ def learnt_from(
     steps = len(split) // size
     for epoch in range(epochs):
         order = epoch_order(len(split), seed, epoch).to(judge.device)
-        for step in range(steps):
-            batch = split.batch(order[step * size : (step + 1) * size])
+        for step, batch in enumerate(split.in_order(order, size)):
             done = epoch * steps + step
             with torch.enable_grad():
                 classifier.step(batch, Step(done, done / (epochs * steps)))
