@@ -10,27 +10,23 @@ example: python benchmarks/own.py ~/my-letters ~/my-garments
 from __future__ import annotations
 
 import argparse
-import json
 import logging
+import statistics
 import sys
-import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from judge import judge
 from machine import machine
-from peers import pythae
+from peers import Contestant, epochs_within, ours, pythae, result
 from spread import spread
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import mnist  # noqa: E402
-from mnist.commands.evaluate import subject_of  # noqa: E402
 from mnist.data import load_dataset, title_of  # noqa: E402
-from mnist.evaluation.measure import measure  # noqa: E402
+from mnist.methods import METHODS  # noqa: E402
+from mnist.training.plan import usual_epochs  # noqa: E402
 
-TRIAL = 5  # epochs of theirs by which it is known how many fit into the time
 COLUMNS = {
     "seconds": ("seconds", ".0f"),
     "epochs": ("epochs", ".0f"),
@@ -45,37 +41,23 @@ COLUMNS = {
 }
 
 
-def compare(path: str, size: int, seed: int, runs: Path) -> dict[str, dict[str, float]]:
-    """The numbers of both, trained and measured as far as that is still to do."""
+def compare(path: str, size: int, seeds: list[int], runs: Path) -> dict[str, list[dict]]:
+    """The numbers of both, of each seed, trained and measured as far as that is still to do."""
     dataset = load_dataset(path)
-    name = title_of(dataset.name)
-    reader, _ = judge(path, runs / f"{name}-judge.ckpt")
-    places = {who: runs / f"{name}-{who}-{size}-{seed}.json" for who in ("ours", "pythae")}
-    if not places["ours"].exists():
-        directory = runs / f"{name}-{size}-{seed}.ckpt"
-        began = time.perf_counter()
-        run = mnist.train("aae", dataset=path, feature_size=size, seed=seed, ckpt_dir=directory)
-        known = {"seconds": time.perf_counter() - began, "epochs": run.epoch}
-        known |= measure(subject_of(run), dataset, reader)
-        places["ours"].write_text(json.dumps(known) + "\n")
-    ours = json.loads(places["ours"].read_text())
-    if not places["pythae"].exists():
-        train = pythae("Adversarial_AE", path)
-        took = []
-        for epochs in (1, TRIAL):
-            with TemporaryDirectory() as folder:
-                began = time.perf_counter()
-                train(size, seed, epochs, Path(folder))
-                took.append(time.perf_counter() - began)
-        each = (took[1] - took[0]) / (TRIAL - 1)
-        epochs = 1 + max(0, round((ours["seconds"] - took[0]) / each))
-        with TemporaryDirectory() as folder:
-            began = time.perf_counter()
-            subject = train(size, seed, epochs, Path(folder))
-            known = {"seconds": time.perf_counter() - began, "epochs": epochs}
-        known |= measure(subject, dataset, reader)
-        places["pythae"].write_text(json.dumps(known) + "\n")
-    return {"ours": ours, "pythae's": json.loads(places["pythae"].read_text())}
+    place = runs / title_of(dataset.name)
+    reader, _ = judge(path, place / "judge.ckpt")
+    us = Contestant("ours", ours("aae", dataset=path))
+    them = Contestant("pythae's", pythae("Adversarial_AE", path))
+    found: dict[str, list[dict]] = {}
+
+    def train(contestant: Contestant, epochs: int) -> None:
+        common = epochs, place, dataset, reader
+        found[contestant.name] = [result(contestant, size, seed, *common) for seed in seeds]
+
+    train(us, usual_epochs(METHODS["aae"], len(dataset.train)))
+    seconds = statistics.mean(each["seconds"] for each in found[us.name])
+    train(them, epochs_within(them, size, seconds, place))
+    return found
 
 
 def main() -> None:
@@ -92,11 +74,10 @@ def main() -> None:
     print("| images | AAE | " + " | ".join(title for title, _ in COLUMNS.values()) + " |")
     print("|---" * (len(COLUMNS) + 2) + "|")
     for path in arguments.datasets:
-        every = [compare(path, size, seed, runs) for seed in arguments.seeds]
-        for who in every[0]:
+        for who, every in compare(path, size, arguments.seeds, runs).items():
             cells = []
             for key, (_, form) in COLUMNS.items():
-                values = [each[who][key] for each in every]
+                values = [each[key] for each in every]
                 cells.append("" if None in values else spread(values, form))
             print(f"| {title_of(path)} | {who} | {' | '.join(cells)} |", flush=True)
 

@@ -58,11 +58,13 @@ from mnist.options import Count, Positive  # noqa: E402
 from mnist.training.checkpoint import Progress  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
+from mnist.training.run import Run  # noqa: E402
 from mnist.training.run_directory import RunDirectory  # noqa: E402
 
 PEER_BATCH = 100  # pythae's own choice for MNIST
 # By which test MSE was lowest after five epochs, of 1e-4, 3e-4, 1e-3 and 3e-3 (docs/LOG.md).
 PEER_LR = {"Adversarial_AE": 3e-3, "VAE": 1e-3, "WAE_MMD": 3e-3}
+TRIAL = 7  # epochs by which it is known how long one takes
 FITTED = 2000  # training images that a peer's sharpness is fitted to
 
 
@@ -317,7 +319,13 @@ COLUMNS = {  # a number -> its title and form
 
 
 def result(
-    contestant: Contestant, size: int, seed: int, epochs: int, runs: Path, dataset: Dataset
+    contestant: Contestant,
+    size: int,
+    seed: int,
+    epochs: int,
+    runs: Path,
+    dataset: Dataset,
+    reader: Run,
 ) -> dict[str, float | None]:
     """What became of a contestant, trained and measured as far as that is still to do."""
     folder = runs / f"{contestant.name.replace(' ', '-')}-{size}-{seed}"
@@ -330,23 +338,25 @@ def result(
         subject = contestant.train(size, seed, epochs, folder)
         seconds = time.perf_counter() - began
         numbers = {"epochs": epochs, "seconds_per_epoch": seconds / epochs, "seconds": seconds}
-        numbers |= measure(subject, dataset, judge()[0])
+        numbers |= measure(subject, dataset, reader)
         kept.write_text(json.dumps(numbers) + "\n")
     return json.loads(kept.read_text())
 
 
 def epochs_within(contestant: Contestant, size: int, seconds: float, runs: Path) -> int:
-    """How many epochs a contestant has in so many seconds, by trials of one epoch and of three."""
+    """How many epochs a contestant has in so many seconds, by trials of one epoch and of several,
+    after one to warm up: on few images an epoch takes less than what comes with a first training.
+    """
     kept = runs / f"{contestant.name.replace(' ', '-')}-{size}-epochs.json"
     if not kept.exists():
         took = []
-        for epochs in (1, 3):
+        for epochs in (1, 1, TRIAL):
             with tempfile.TemporaryDirectory() as folder:
                 began = time.perf_counter()
                 contestant.train(size, 0, epochs, Path(folder))
                 took.append(time.perf_counter() - began)
-        each = (took[1] - took[0]) / 2
-        kept.write_text(json.dumps(1 + round((seconds - took[0]) / each)))
+        each = (took[2] - took[1]) / (TRIAL - 1)
+        kept.write_text(json.dumps(max(1, 1 + round((seconds - took[1]) / each))))
     return json.loads(kept.read_text())
 
 
@@ -417,8 +427,8 @@ def main() -> None:
     dataset, reader = load_dataset("mnist"), judge()[0]
 
     def of_seeds(contestant: Contestant, size: int, epochs: int) -> list[dict]:
-        seeds = arguments.seeds
-        return [result(contestant, size, seed, epochs, arguments.runs, dataset) for seed in seeds]
+        common = arguments.runs, dataset, reader
+        return [result(contestant, size, seed, epochs, *common) for seed in arguments.seeds]
 
     def within_our_time(contestant: Contestant, size: int) -> list[dict]:
         seconds = statistics.mean(each["seconds"] for each in found[size][US.name])
