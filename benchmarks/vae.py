@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from judge import judge
 from machine import machine
-from peers import PEER_BATCH, PEER_LR, subject_of_peer
+from peers import FITTED, PEER_BATCH, PEER_LR, Contestant, epochs_within, subject_of_peer
 from pythae import trainers
 from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
@@ -45,9 +45,7 @@ from mnist.networks import losses  # noqa: E402
 from mnist.networks.layers import mlp  # noqa: E402
 from mnist.networks.random import seeded  # noqa: E402
 
-FITTED = 2000  # training images that sharpness is fitted to
 TENTH = slice(None, None, 10)  # the test images whose likelihood is estimated
-TRIAL = 2  # epochs of theirs by which it is known how many fit into the time
 COLUMNS = {
     "epochs": ("epochs", ".0f"),
     "seconds": ("seconds", ".0f"),
@@ -85,8 +83,8 @@ class SameDecoder(BaseDecoder):
         return ModelOutput(reconstruction=self.layers(style).sigmoid().unflatten(1, (1, 28, 28)))
 
 
-def theirs(size: int, seed: int, epochs: int, hidden: list[int], folder: Path) -> tuple[VAE, float]:
-    """Their VAE after so many epochs, and the seconds that these took."""
+def theirs(hidden: list[int], size: int, seed: int, epochs: int, folder: Path) -> Subject:
+    """Their VAE after so many epochs."""
     images = load_dataset("mnist").train.batch(slice(None)).images
     with seeded(seed):
         pixels = images[0].numel()
@@ -110,15 +108,13 @@ def theirs(size: int, seed: int, epochs: int, hidden: list[int], folder: Path) -
             seed=seed,
         ),
     )
-    began = time.perf_counter()
     with contextlib.redirect_stdout(sys.stderr):
         trainer.train()
-    return trainer._best_model.eval(), time.perf_counter() - began
+    return with_likelihood(trainer._best_model.eval(), size, images[:FITTED])
 
 
-def with_likelihood(network: VAE, size: int) -> Subject:
+def with_likelihood(network: VAE, size: int, images: Tensor) -> Subject:
     """Their VAE as what is evaluated, with its Bernoulli likelihood."""
-    images = load_dataset("mnist").train.batch(slice(FITTED)).images
 
     def posterior(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         found = network.encoder(images)
@@ -159,11 +155,12 @@ def compare(size: int, seed: int, samples: int, runs: Path) -> dict[str, dict[st
     ours = json.loads(places["ours"].read_text())
     if not places["pythae"].exists():
         hidden = mnist.load(folder).config["model"]["hidden"]
-        _, trial = theirs(size, seed, TRIAL, hidden, runs / "trial")
-        epochs = math.ceil(ours["seconds"] / (trial / TRIAL))
-        network, seconds = theirs(size, seed, epochs, hidden, runs / f"pythae-{size}-{seed}")
-        known = {"seconds": seconds, "epochs": epochs}
-        measured(with_likelihood(network, size), dataset, samples, known, places["pythae"])
+        contestant = Contestant("pythae", functools.partial(theirs, hidden))
+        epochs = 1 + epochs_within(contestant, size, ours["seconds"], runs)  # rather too many
+        began = time.perf_counter()
+        subject = contestant.train(size, seed, epochs, runs / f"pythae-{size}-{seed}")
+        known = {"seconds": time.perf_counter() - began, "epochs": epochs}
+        measured(subject, dataset, samples, known, places["pythae"])
     return {"ours": ours, "pythae": json.loads(places["pythae"].read_text())}
 
 

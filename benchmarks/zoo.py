@@ -16,10 +16,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from judge import RUN as JUDGE
@@ -144,7 +145,7 @@ def trained(contestant: Contestant, seed: int, runs: Path) -> Path:
         shutil.rmtree(directory, ignore_errors=True)  # what was begun, whose time nobody knows
         flags = (*contestant.flags, "--seed", seed, "--dataset", "mnist", "--ckpt-dir", directory)
         seconds = run_script(f"mnist-{contestant.script}.py", "--quiet", *flags)
-        clock.write_text(json.dumps({"seconds": seconds}) + "\n")
+        clock.write_text(json.dumps({"seconds": seconds, "machine": machine()}) + "\n")
     if not numbers.exists():
         run_script("evaluate.py", "--ckpt-dir", directory, "--judge", JUDGE)
     print(f"{contestant.name}, seed {seed}: done", file=sys.stderr, flush=True)
@@ -161,14 +162,26 @@ def shares(run: Run) -> list[float]:
     return (read.bincount(minlength=run.spec.classes) / len(read)).tolist()
 
 
-def numbers_of(contestant: Contestant, seed: int, runs: Path) -> dict[str, float | list[float]]:
-    """What has been measured of a run."""
+def numbers_of(contestant: Contestant, seed: int, runs: Path) -> dict[str, Any]:
+    """What has been measured of a run; without the seconds where it was trained elsewhere."""
     directory = contestant.directory(runs, seed)
     known = json.loads((directory / "zoo.json").read_text())
     if "shares" not in known:
         known["shares"] = shares(mnist.load(directory))
         (directory / "zoo.json").write_text(json.dumps(known) + "\n")
+    if known["machine"] != machine():
+        del known["seconds"]
     return json.loads((directory / "evaluation.json").read_text()) | known
+
+
+def trained_elsewhere(rows: dict[str, list[dict]]) -> str:
+    """A sentence on the runs of other machines, or nothing."""
+    machines = Counter(row["machine"] for each in rows.values() for row in each)
+    del machines[machine()]
+    return "".join(
+        f" {count} were trained on {name}, and their seconds are left out."
+        for name, count in machines.items()
+    )
 
 
 def cell(rows: Sequence[dict], key: str, form: str) -> str:
@@ -226,7 +239,9 @@ What to use for what:
 {ADVICE}
 
 Every method with its default settings on all of MNIST; mean ± standard deviation of seeds
-{", ".join(map(str, seeds))}. By `benchmarks/zoo.py` on {machine()}; each run on one thread.
+{", ".join(map(str, seeds))}. By `benchmarks/zoo.py` on {machine()}; each run on one thread.{
+        trained_elsewhere(rows)
+    }
 
 {table(rows)}
 
