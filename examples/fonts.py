@@ -4,7 +4,7 @@
 Writes the letters A to Z (--letters 62: and a to z, 0 to 9) of each into an .npz, in which the
 typeface is the writer, and those of a tenth of the families are for testing. The letters of a
 typeface share a baseline and a scale. What has not all letters, or the same as another, is left out
-and counted.
+and counted; with --text also what is made for show rather than for text.
 
 example: examples/fonts.py fonts.npz && ./mnist-aae.py --dataset fonts.npz --feature-size 16
 """
@@ -30,6 +30,7 @@ LETTERS = {
     26: string.ascii_uppercase,
     62: string.ascii_uppercase + string.ascii_lowercase + string.digits,
 }
+ACCENTED = "ÀÉÑÖÜàéñöüß"  # in typefaces for text, and in few that are of frames, dots or symbols
 MARGIN = 2  # pixels about the largest letter
 TRIAL = 100  # points at which letters are measured before they are drawn to size
 FINER = 4  # times that they are drawn larger than they end up, for smooth edges
@@ -40,8 +41,9 @@ class Unsuitable(Exception):
     """Why a typeface is left out."""
 
 
-def names_of(path: Path, letters: str) -> tuple[str, str]:
-    """Family and full name of a typeface. Raises Unsuitable where it has not all letters."""
+def names_of(path: Path, letters: str, besides: str) -> tuple[str, str]:
+    """Family and full name of a typeface. Raises Unsuitable where it has not all letters, and those
+    that it is to have besides."""
     try:
         with TTFont(path, fontNumber=0, lazy=True) as font:
             glyphs = font.getBestCmap() or {}
@@ -55,6 +57,8 @@ def names_of(path: Path, letters: str) -> tuple[str, str]:
         meant = agl.toUnicode(glyphs[ord(letter)])
         if meant and meant.lower() != letter.lower():
             raise Unsuitable("of symbols")
+    if any(ord(letter) not in glyphs for letter in besides):
+        raise Unsuitable("without accented letters")
     return family or path.stem, full or path.stem
 
 
@@ -84,7 +88,7 @@ def drawn(path: Path, letters: str, size: int) -> np.ndarray:
 
 
 def collect(
-    paths: Sequence[Path], letters: str, size: int
+    paths: Sequence[Path], letters: str, besides: str, size: int
 ) -> tuple[dict[str, tuple[str, np.ndarray]], dict[str, int]]:
     """Family and images of each typeface by its name, and how many were left out, by reason."""
     found: dict[str, tuple[str, np.ndarray]] = {}
@@ -92,7 +96,7 @@ def collect(
     seen = set()
     for path in tqdm(paths, unit=" files", disable=None):
         try:
-            family, name = names_of(path, letters)
+            family, name = names_of(path, letters, besides)
             images = drawn(path, letters, size)
             if name in found or images.tobytes() in seen:
                 raise Unsuitable("that were there already")
@@ -125,6 +129,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="FILE.npz")
     parser.add_argument("--folder", type=Path, nargs="+", help="of typefaces, instead of all")
     parser.add_argument("--letters", type=int, choices=LETTERS, default=26)
+    parser.add_argument("--text", action="store_true", help="only what has accented letters, too")
     parser.add_argument("--size", type=int, default=28, help="pixels to a side (default: 28)")
     arguments = parser.parse_args()
     logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # what it minds is counted here
@@ -133,21 +138,26 @@ def main() -> None:
         fail(parser, f"{arguments.output} is no .npz in a folder that is there")
     folders = arguments.folder and list(map(str, arguments.folder))
     paths = sorted({Path(path).resolve() for path in findSystemFonts(folders)})
-    found, left_out = collect(paths, letters, arguments.size)
+    besides = ACCENTED if arguments.text else ""
+    found, left_out = collect(paths, letters, besides, arguments.size)
     families = [family for family, _ in found.values()]
     if len({family.split()[0] for family in families}) < 2:
         fail(parser, f"fewer than two families in {len(paths):,} font files: name a --folder")
     test = for_testing(families)
     count = len(letters)
-    np.savez_compressed(
-        arguments.output,
-        images=np.concatenate([images for _, images in found.values()]),
-        labels=np.tile(np.arange(count), len(found)),
-        classes=np.array(list(letters)),
-        writers=np.repeat(np.arange(len(found)), count),
-        test=np.repeat(test, count),
-        typefaces=np.array(list(found)),
-    )
+    try:
+        np.savez_compressed(
+            arguments.output,
+            images=np.concatenate([images for _, images in found.values()]),
+            labels=np.tile(np.arange(count), len(found)),
+            classes=np.array(list(letters)),
+            writers=np.repeat(np.arange(len(found)), count),
+            test=np.repeat(test, count),
+            typefaces=np.array(list(found)),
+        )
+    except OSError as error:
+        arguments.output.unlink(missing_ok=True)
+        fail(parser, f"{arguments.output} cannot be written: {error.strerror}")
     print(
         f"{len(found):,} typefaces, {test.sum():,} of them for testing, written to "
         f"{arguments.output}; left out: "

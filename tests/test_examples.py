@@ -45,6 +45,24 @@ def test_typefaces_are_a_data_set(written):
         assert set(part.writers.bincount().tolist()) - {0} == {62}
 
 
+def test_only_typefaces_for_text(tmp_path):
+    done = fonts(tmp_path / "fonts.npz", "--folder", TYPEFACES, "--text")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "fonts.npz") as arrays:
+        typefaces = arrays["typefaces"].tolist()
+    assert "DejaVu Sans" in typefaces
+    assert "cmr10" not in typefaces  # which has its accents apart from its letters
+    assert "without accented letters" in done.stdout
+
+
+def test_full_disk(tmp_path):
+    (tmp_path / "fonts.npz").symlink_to("/dev/full")
+    done = fonts(tmp_path / "fonts.npz", "--folder", TYPEFACES)
+    assert done.returncode == 2
+    assert "fonts.npz cannot be written: No space left on device" in one_line(done.stderr)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_families_are_not_torn_apart(written):
     path, _ = written
     with np.load(path) as arrays:
