@@ -1,6 +1,7 @@
 """Figures of other data than MNIST: many unbalanced classes with long names, colour, no squares."""
 
 import io
+import math
 from itertools import combinations, pairwise
 from types import SimpleNamespace
 
@@ -235,13 +236,20 @@ def test_histograms_of_shortenings_do_not_mix_colours():
 # --- sheets ---------------------------------------------------------------------------------------
 
 
+def cell(spec):
+    """Screen pixels of an image that reaches its edges, and of the gap after it."""
+    tall, wide = spec.image_shape[1:]
+    gap = math.ceil(max(tall, wide) / 20)
+    return 2 * (tall + gap), 2 * (wide + gap)
+
+
 @pytest.mark.parametrize("spec", [MNIST, MANY], ids=["grey", "RGB"])
 def test_a_sheet_has_the_images_pixels(spec):
     """Those of images that are flat, so that enlarging does not change them."""
     levels = RANDOM.integers(0, 256, (3, 4, 1, 1, *pictures(spec).shape[2:])) / 255
     flat = np.broadcast_to(levels, (3, 4, *pictures(spec).shape))
     pixels = opened(sheets.sheet([sheets.Section("title", flat, ["x", "y", "a long caption"])]))
-    tall, wide = (2 * length for length in spec.image_shape[1:])
+    tall, wide = cell(spec)
     for row in range(3):
         for column in range(4):
             y, x = 12 + 24 + row * tall + tall // 2, 12 + column * wide + wide // 2
@@ -249,6 +257,18 @@ def test_a_sheet_has_the_images_pixels(spec):
             drawn = level if spec.image_shape[0] == 3 else 1 - level
             assert (pixels[y, x] == np.round(255 * drawn)).all()
     assert pixels.shape[1] > 2 * 12 + 4 * wide + 60
+
+
+def test_images_that_reach_their_edges_are_apart():
+    inside = np.zeros((2, 3, 28, 28))
+    inside[:, :, 4:-4, 4:-4] = 1
+    assert images.spaced(inside) is inside
+    to_the_edge = np.ones((2, 3, 28, 28))
+    apart = images.tile(images.spaced(to_the_edge))
+    assert apart.shape == (60, 90)
+    assert apart[28:30].max() == apart[:, 58:60].max() == 0
+    coloured = images.tile(images.spaced(np.zeros((2, 3, 40, 40, 3))))
+    assert coloured[40:42].min() == 1
 
 
 @SPECS
@@ -279,7 +299,7 @@ def test_training_samples_of_any_classes(spec, labels):
     assert (shown == present.repeat_interleave(each)).all()
     expected = torch.arange(spec.classes if labels else 1).repeat_interleave(20)
     assert (written == expected).all()
-    tall, wide = (2 * length for length in spec.image_shape[1:])
+    tall, wide = cell(spec)
     lines = 2 * -(-len(shown) // 20)
     rows = lines + (spec.classes if labels else 1)
     page = opened(png)

@@ -13,6 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+BLANK = 0.02  # mean ink below which edges set images apart by themselves
+GAP = 20  # else a twentieth of their side is left between them
+
 
 def to_arrays(images: Tensor) -> np.ndarray:
     """Networks' images [..., C, H, W] -> float32 [..., H, W], or [..., H, W, 3] for 3 channels."""
@@ -33,6 +36,17 @@ def tile(images: np.ndarray) -> np.ndarray:
     """A grid [rows, columns, H, W, ...] as one image [rows * H, columns * W, ...]."""
     rows, columns, tall, wide, *colour = images.shape
     return images.swapaxes(1, 2).reshape(rows * tall, columns * wide, *colour)
+
+
+def spaced(images: np.ndarray) -> np.ndarray:
+    """A grid [rows, columns, H, W, ...] with blank paper between images that reach their edges."""
+    edges = [images[:, :, at] for at in (0, -1)] + [images[:, :, :, at] for at in (0, -1)]
+    paper = float(images.ndim == 5)
+    if np.mean([np.abs(edge - paper).mean() for edge in edges]) < BLANK:
+        return images
+    gap = -(-max(images.shape[2:4]) // GAP)
+    around = [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)][: images.ndim]
+    return np.pad(images, around, constant_values=paper)
 
 
 def on_paper(image: np.ndarray, scale: int = 1, smooth: bool = False) -> Image.Image:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnist.data import Split
 from mnist.data.spec import DataSpec
-from mnist.figures.images import on_paper, tile, to_arrays, whole_scale
+from mnist.figures.images import on_paper, spaced, tile, to_arrays, whole_scale
 
 SIDE = 56  # screen pixels of an image, about: images are enlarged by a whole number
 MARGIN = 12
@@ -36,7 +36,7 @@ def sheet(sections: Sequence[Section]) -> bytes:
     """A PNG of titled grids of images, one below the other."""
     font, small = font_of(15), font_of(13)
     drawn = [
-        on_paper(tile(images), whole_scale(images.shape[2:], SIDE), smooth=True)
+        on_paper(tile(spaced(images)), whole_scale(images.shape[2:], SIDE), smooth=True)
         for _, images, _ in sections
     ]
     width = max(
