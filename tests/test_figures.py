@@ -259,6 +259,19 @@ def test_a_sheet_has_the_images_pixels(spec):
     assert pixels.shape[1] > 2 * 12 + 4 * wide + 60
 
 
+@pytest.mark.parametrize(("names", "strip"), [(["a", "b"], 24), (["a", "ankle boots"], None)])
+def test_names_above_columns(names, strip):
+    blank = np.zeros((1, 2, 28, 28))
+    page = opened(sheets.sheet([sheets.Section("", blank, (), names)]))
+    taller = len(page) - len(opened(sheets.sheet([sheets.Section("", blank)])))
+    long = round(sheets.font_of(13).getlength(max(names, key=len))) + 8
+    assert taller == (strip or long)
+    above = page[36 : 36 + taller, 12:-12] < 128  # ink over each column, and as tall as the name
+    assert above[:, :56].any()
+    assert above[:, 56:].any()
+    assert np.ptp(np.nonzero(above.any(1))[0]) > (0.7 * long if strip is None else 0)
+
+
 def test_images_that_reach_their_edges_are_apart():
     inside = np.zeros((2, 3, 28, 28))
     inside[:, :, 4:-4, 4:-4] = 1

@@ -369,7 +369,11 @@ def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
         ",".join(f"{number:.2f}" for number in style[:SHOWN]) + (",…" if len(style) > SHOWN else "")
         for style in one_each
     ]
-    png = sheets.sheet([*rows.above, Section(rows.title, grid, captions)])
+    # Whoever looks at a digit knows which it is.
+    named = run.conditional and rows.parts == 1 and run.spec.class_word != "digit"
+    columns = generated.labels[: grid.shape[1]] if named else ()
+    heads = [run.spec.class_names[label] for label in columns]
+    png = sheets.sheet([*rows.above, Section(rows.title, grid, captions, heads)])
     whole = "; ".join(",".join(f"{x:.6g}" for x in style) for style in rows.styles.tolist())
     return sheets.converted(png, suffix, {"styles": whole, "run": run.name})
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-BLANK = 0.02  # mean ink below which edges set images apart by themselves
+BLANK = 0.005  # mean ink below which edges set images apart by themselves
 GAP = 20  # else a twentieth of their side is left between them
 
 

@@ -30,14 +30,19 @@ class Section(NamedTuple):
     title: str
     images: np.ndarray  # [rows, columns, H, W] or [rows, columns, H, W, 3] in [0, 1]
     captions: Sequence[str] = ()  # to the right of each row
+    heads: Sequence[str] = ()  # above each column
 
 
 def sheet(sections: Sequence[Section]) -> bytes:
     """A PNG of titled grids of images, one below the other."""
     font, small = font_of(15), font_of(13)
     drawn = [
-        on_paper(tile(spaced(images)), whole_scale(images.shape[2:], SIDE), smooth=True)
-        for _, images, _ in sections
+        on_paper(tile(spaced(each.images)), whole_scale(each.images.shape[2:], SIDE), smooth=True)
+        for each in sections
+    ]
+    heads = [
+        column_heads(each.heads, picture.width, small)
+        for each, picture in zip(sections, drawn, strict=True)
     ]
     width = max(
         max(
@@ -46,15 +51,16 @@ def sheet(sections: Sequence[Section]) -> bytes:
         )
         for section, picture in zip(sections, drawn, strict=True)
     )
-    height = MARGIN + sum(LINE + picture.height + MARGIN for picture in drawn)
+    height = MARGIN + sum(LINE + MARGIN for _ in drawn) + sum(p.height for p in drawn + heads)
     # In grey if all is grey: compressing three channels takes as long as three such pages.
     mode = "L" if all(picture.mode == "L" for picture in drawn) else "RGB"
     page = Image.new(mode, (2 * MARGIN + round(width), height), "white")
     pen = ImageDraw.Draw(page)
     top = MARGIN
-    for section, picture in zip(sections, drawn, strict=True):
+    for section, picture, head in zip(sections, drawn, heads, strict=True):
         pen.text((MARGIN, top), section.title, fill="black", font=font)
-        top += LINE
+        page.paste(head, (MARGIN, top + LINE))
+        top += LINE + head.height
         page.paste(picture, (MARGIN, top))
         for row, caption in enumerate(section.captions):
             middle = top + round((row + 0.5) * picture.height / len(section.images))
@@ -62,6 +68,25 @@ def sheet(sections: Sequence[Section]) -> bytes:
             pen.text((right, middle), caption, fill="black", font=small, anchor="lm")
         top += picture.height + MARGIN
     return png(page)
+
+
+def column_heads(names: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """Names above the columns of a picture so wide, turned if one is wider than a column."""
+    if not names:
+        return Image.new("L", (width, 0))
+    wide = width / len(names)
+    longest = round(max(map(font.getlength, names)))
+    upright = longest < wide
+    strip = Image.new("L", (width, (LINE if upright else longest + 8)), "white")
+    pen = ImageDraw.Draw(strip)
+    for column, name in enumerate(names):
+        middle = (column + 0.5) * wide
+        if upright:
+            pen.text((middle, strip.height - 6), name, fill="black", font=font, anchor="ms")
+        else:
+            label = turned(name, font)
+            strip.paste(label, (round(middle - label.width / 2), strip.height - 4 - label.height))
+    return strip
 
 
 def confusion(test: Split, read: Tensor, spec: DataSpec) -> bytes:
