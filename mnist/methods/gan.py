@@ -64,7 +64,8 @@ class GAN(Method):
             for the last. By default with gan and lsgan only.
         mismatch: how much a real image of another class counts among what cgan's discriminator is
             to reject, against a generated one (Reed et al. 2016, arXiv 1605.05396, algorithm 1).
-        information_weight: weight of what acgan and infogan find again.
+        information_weight: weight of what acgan and infogan find again. By default 0.1 with acgan
+            and the non-saturating game, so that it writes in more ways (docs/LOG.md).
         invariance_weight: infogan's, of how much the cluster of a real image says of that of the
             same image distorted (Ji, Henriques & Vedaldi 2019, arXiv 1807.06653), so that clusters
             are shapes and not slants; from these the generator's begin. 0 is the InfoGAN of its
@@ -87,8 +88,13 @@ class GAN(Method):
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
-        game = GAMES[options.get("loss", "gan")]
-        return {"critic_steps": game.critic_steps, "spectral": game.spectral}
+        loss = options.get("loss", "gan")
+        game, named = GAMES[loss], loss == "gan" and options.get("condition") == "acgan"
+        return {
+            "critic_steps": game.critic_steps,
+            "spectral": game.spectral,
+            "information_weight": 0.1 if named else 1.0,
+        }
 
     def __init__(
         self,
