@@ -370,7 +370,7 @@ def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
         for style in one_each
     ]
     # Whoever looks at a digit knows which it is.
-    named = run.conditional and rows.parts == 1 and run.spec.class_word != "digit"
+    named = run.conditional and one_each and run.spec.class_word != "digit"
     columns = generated.labels[: grid.shape[1]] if named else ()
     heads = [run.spec.class_names[label] for label in columns]
     png = sheets.sheet([*rows.above, Section(rows.title, grid, captions, heads)])
