@@ -52,6 +52,7 @@ FROM_IMAGES = ("from_image", "from_images", "from_test")
 MOST_ROWS = 200  # of a picture: more cannot be looked at
 MOST_STYLES = 100_000  # 0.8 GB of images, and as much again on their way into a file
 ACROSS = 10  # of somebody's pictures in a row
+WIDE = 26  # columns of classes at most, side by side
 SHEET = 20  # images in a row, where there is one of each of more than half as many styles
 SHOWN = 8  # coordinates of a style that fit beside a row
 # A reconstruction is poor whose squared error is so many times the mean of test images. Of 20,000
@@ -369,13 +370,28 @@ def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
         ",".join(f"{number:.2f}" for number in style[:SHOWN]) + (",…" if len(style) > SHOWN else "")
         for style in one_each
     ]
+    sections = [Section(rows.title, grid, captions)]
     # Whoever looks at a digit knows which it is.
-    named = run.conditional and one_each and run.spec.class_word != "digit"
-    columns = generated.labels[: grid.shape[1]] if named else ()
-    heads = [run.spec.class_names[label] for label in columns]
-    png = sheets.sheet([*rows.above, Section(rows.title, grid, captions, heads)])
+    if run.conditional and one_each and run.spec.class_word != "digit":
+        names = [run.spec.class_names[label] for label in generated.labels[: grid.shape[1]]]
+        sections = by_columns(rows.title, grid, captions, names)
+    png = sheets.sheet([*rows.above, *sections])
     whole = "; ".join(",".join(f"{x:.6g}" for x in style) for style in rows.styles.tolist())
     return sheets.converted(png, suffix, {"styles": whole, "run": run.name})
+
+
+def by_columns(
+    title: str, grid: np.ndarray, captions: list[str], names: list[str]
+) -> list[Section]:
+    """A grid with names above its columns, in as many parts as it takes for each to be legible."""
+    parts = -(-len(names) // WIDE)
+    each = -(-len(names) // parts)
+    sections = []
+    for start in range(0, len(names), each):
+        these = names[start : start + each]
+        which = f": {these[0]} to {these[-1]}" if parts > 1 else ""
+        sections.append(Section(title + which, grid[:, start : start + each], captions, these))
+    return sections
 
 
 def npz(generated: Generated, rows: Rows) -> bytes:
