@@ -94,6 +94,18 @@ def test_rows_of_digits(runs, run_here, tmp_path, flags, rows, titles):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.parametrize(("count", "widths"), [(26, [26]), (47, [24, 23]), (62, [21, 21, 20])])
+def test_many_classes_are_in_parts(count, widths):
+    names = [f"c{number}" for number in range(count)]
+    grid = np.arange(3 * count).reshape(3, count, 1, 1)
+    parts = generate_all.by_columns("title", grid, ["x", "y", "z"], names)
+    assert [len(part.heads) for part in parts] == widths
+    assert [name for part in parts for name in part.heads] == names
+    np.testing.assert_array_equal(np.concatenate([part.images for part in parts], 1), grid)
+    last = parts[-1]
+    assert last.title == ("title" if count == 26 else f"title: {last.heads[0]} to {names[-1]}")
+
+
 def test_arrays_are_what_python_gives(runs, run_here, tmp_path):
     run = mnist.load(runs(3))
     done = run_here(ALL, *("--feature-size", 3, "--count", 25, "--seed", 4, "--output", "a.npz"))
