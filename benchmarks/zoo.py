@@ -174,14 +174,20 @@ def numbers_of(contestant: Contestant, seed: int, runs: Path) -> dict[str, Any]:
     return json.loads((directory / "evaluation.json").read_text()) | known
 
 
-def trained_elsewhere(rows: dict[str, list[dict]]) -> str:
-    """A sentence on the runs of other machines, or nothing."""
+def exceptions(rows: dict[str, list[dict]], seeds: Sequence[int]) -> str:
+    """Sentences on the runs of other machines, and on those that are still missing."""
     machines = Counter(row["machine"] for each in rows.values() for row in each)
     del machines[machine()]
-    return "".join(
+    sentences = [
         f" {count} were trained on {name}, and their seconds are left out."
         for name, count in machines.items()
-    )
+    ]
+    sentences += [
+        f" Of {name} there are {len(each)} so far."
+        for name, each in rows.items()
+        if len(each) < len(seeds)
+    ]
+    return "".join(sentences)
 
 
 def cell(rows: Sequence[dict], key: str, form: str) -> str:
@@ -240,7 +246,7 @@ What to use for what:
 
 Every method with its default settings on all of MNIST; mean ± standard deviation of seeds
 {", ".join(map(str, seeds))}. By `benchmarks/zoo.py` on {machine()}; each run on one thread.{
-        trained_elsewhere(rows)
+        exceptions(rows, seeds)
     }
 
 {table(rows)}
@@ -267,15 +273,21 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of methods, all without it")
     parser.add_argument("--jobs", type=int, default=1, help="runs trained at once")
     parser.add_argument("--runs", type=Path, default=ROOT / ".cache" / "zoo")
+    parser.add_argument("--measured", action="store_true", help="train none, show what is there")
     parser.add_argument("--pictures", type=Path, default=ROOT / "docs", help="folder of pictures")
     arguments = parser.parse_args()
     chosen = [each for each in CONTESTANTS if not arguments.only or each.name in arguments.only]
     judge()
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        jobs = [(each, seed) for seed in arguments.seeds for each in chosen]
-        [*pool.map(lambda job: trained(*job, arguments.runs), jobs)]
+    if not arguments.measured:
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            jobs = [(each, seed) for seed in arguments.seeds for each in chosen]
+            [*pool.map(lambda job: trained(*job, arguments.runs), jobs)]
     rows = {
-        each.name: [numbers_of(each, seed, arguments.runs) for seed in arguments.seeds]
+        each.name: [
+            numbers_of(each, seed, arguments.runs)
+            for seed in arguments.seeds
+            if (each.directory(arguments.runs, seed) / "evaluation.json").exists()
+        ]
         for each in chosen
     }
     first, folder = arguments.seeds[0], arguments.pictures
