@@ -18,6 +18,9 @@ from mnist.networks.prior import Uniform
 from mnist.networks.random import child_seed
 from mnist.options import Weight
 
+# A sigmoid this steep is within 0.01 of the normal distribution function, so that standardised
+# numbers become about uniform ones. Without both the code dies (docs/LOG.md).
+STEEP = 1.702
 FITTED_TO = 10_000  # styles of training images, at most
 
 
@@ -26,9 +29,9 @@ class SAE(Autoencoder):
 
     Args (besides those of `Autoencoder`):
         code: what a style is. plain: it has the prior's mean and scale (see `Encoder`), but
-            whatever shape suits it. sigmoid: squashed to [0, 1]. l2: kept small by a weight on its
-            square, before a smooth decoder, and drawn afterwards from a mixture fitted to it: the
-            regularised autoencoder of Ghosh et al. 2020 (arXiv 1903.12436).
+            whatever shape suits it. sigmoid: that, squashed to [0, 1]. l2: kept small by a weight
+            on its square, before a smooth decoder, and drawn afterwards from a mixture fitted to
+            it: the regularised autoencoder of Ghosh et al. 2020 (arXiv 1903.12436).
         code_weight: of the square of l2's code.
         smoothness: what keeps l2's decoder smooth: a penalty on its slopes, spectral normalisation
             of its inner layers, or nothing.
@@ -53,12 +56,13 @@ class SAE(Autoencoder):
         smoothness_weight: Weight = 1e-5,
         **common: Any,
     ):
-        super().__init__(spec, standardised=code == "plain", **common)
+        super().__init__(spec, standardised=code != "l2", **common)
         self.code, self.code_weight = code, code_weight
         self.penalised = code == "l2" and smoothness == "gradient"
         self.smoothness_weight = smoothness_weight
         size = self.prior.feature_size
         if code == "sigmoid":
+            self.steepness = STEEP / self.prior.std
             self.prior = Uniform.between(0, 1, size)
         elif code == "l2":
             self.mixture = FittedMixture(size)
@@ -99,7 +103,7 @@ class SAE(Autoencoder):
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         style = self.encoder(images, labels)
-        return style.sigmoid() if self.code == "sigmoid" else style
+        return (self.steepness * style).sigmoid() if self.code == "sigmoid" else style
 
     @torch.no_grad()
     def fit(self, train: Split) -> None:
