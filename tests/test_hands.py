@@ -156,7 +156,7 @@ def test_a_writers_page(run, known):
     model = hands.known_writers(run, known)
     theirs = known.test.some(known.test.writers == 1003)
     assert torch.equal(hands.written_by(known.test, 1003, known.name).images, theirs.images)
-    title, images, captions = hands.page_of(run, theirs, model, 1003, None)
+    title, images, captions, _ = hands.page_of(run, theirs, model, 1003, None)
     assert "writer 1003" in title
     assert images.shape == (hands.SHOWN + 1, 10, 28, 28)
     assert len(captions) == len(images)
@@ -173,7 +173,7 @@ def test_a_writers_page(run, known):
 def test_a_writer_who_left_digits_out_has_blanks(run, known):
     test = known.test.some(known.test.labels != 4)
     theirs = hands.written_by(test, 1003, known.name)
-    _, images, _ = hands.page_of(run, theirs, None, 1003, None)
+    images = hands.page_of(run, theirs, None, 1003, None).images
     assert not images[:-1, 4].any()
     assert images[-1].reshape(10, -1).any(1).all()
 
