@@ -182,11 +182,9 @@ def exceptions(rows: dict[str, list[dict]], seeds: Sequence[int]) -> str:
         f" {count} were trained on {name}, and their seconds are left out."
         for name, count in machines.items()
     ]
-    sentences += [
-        f" Of {name} there are {len(each)} so far."
-        for name, each in rows.items()
-        if len(each) < len(seeds)
-    ]
+    missing = [name for name, each in rows.items() if len(each) < len(seeds)]
+    if missing:
+        sentences.append(f" Of {'; '.join(missing)} some runs are still to come.")
     return "".join(sentences)
 
 
