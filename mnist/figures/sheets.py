@@ -78,15 +78,26 @@ def column_heads(names: Sequence[str], width: int, font: ImageFont.FreeTypeFont)
     longest = round(max(map(font.getlength, names)))
     upright = longest < wide
     strip = Image.new("L", (width, (LINE if upright else longest + 8)), "white")
-    pen = ImageDraw.Draw(strip)
     for column, name in enumerate(names):
-        middle = (column + 0.5) * wide
-        if upright:
-            pen.text((middle, strip.height - 6), name, fill="black", font=font, anchor="ms")
-        else:
-            label = turned(name, font)
-            strip.paste(label, (round(middle - label.width / 2), strip.height - 4 - label.height))
+        write_above(strip, name, (column + 0.5) * wide, strip.height - 6, font, upright)
     return strip
+
+
+def write_above(
+    page: Image.Image,
+    name: str,
+    middle: float,
+    bottom: int,
+    font: ImageFont.FreeTypeFont,
+    upright: bool,
+) -> None:
+    """A column's name, upright or turned, centred at `middle` and ending at `bottom`."""
+    if upright:
+        pen = ImageDraw.Draw(page)
+        pen.text((middle, bottom), name, fill="black", font=font, anchor="ms")
+    else:
+        label = turned(name, font)
+        page.paste(label, (round(middle - label.width / 2), bottom - label.height))
 
 
 def confusion(test: Split, read: Tensor, spec: DataSpec) -> bytes:
@@ -133,12 +144,7 @@ def confusion(test: Split, read: Tensor, spec: DataSpec) -> bytes:
     wrongly = counts.clone().fill_diagonal_(0)
     most = max(1, wrongly.max().item())
     for j, answer in enumerate(answers):
-        x = left + round((j + 0.5) * cell)
-        if upright:
-            pen.text((x, top - 6), answer, fill="black", font=small, anchor="ms")
-        else:
-            name = turned(answer, small)
-            page.paste(name, (x - name.width // 2, top - 6 - name.height))
+        write_above(page, answer, left + round((j + 0.5) * cell), top - 6, small, upright)
     for i in range(classes):
         middle = top + (i + 0.5) * cell
         pen.text((left - 8, middle), answers[i], fill="black", font=small, anchor="rm")
