@@ -88,12 +88,11 @@ class GAN(Method):
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
-        loss = options.get("loss", "gan")
-        game, named = GAMES[loss], loss == "gan" and options.get("condition") == "acgan"
+        game, acgan = GAMES[options.get("loss", "gan")], options.get("condition") == "acgan"
         return {
             "critic_steps": game.critic_steps,
             "spectral": game.spectral,
-            "information_weight": 0.1 if named else 1.0,
+            "information_weight": game.class_weight if acgan else 1.0,
         }
 
     def __init__(

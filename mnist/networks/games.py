@@ -35,6 +35,8 @@ class Game(nn.Module):
         conditions: under which a paper has played it.
         critic_steps: updates of the discriminator for each of the generator's, by default.
         spectral: whether the discriminator's layers are normalised spectrally, by default.
+        class_weight: of the class that an acgan's discriminator names, by default; more where its
+            verdicts are larger numbers.
         normalised: whether the discriminator has batch normalisation; then real and generated
             images are judged apart, for their common statistics would tell what each is like.
         energy: whether the discriminator is an autoencoder.
@@ -43,6 +45,7 @@ class Game(nn.Module):
     conditions: ClassVar[Sequence[str]] = ("none", "cgan", "acgan", "infogan")
     critic_steps: ClassVar[int] = 1
     spectral: ClassVar[bool] = True
+    class_weight: ClassVar[float] = 0.1
     normalised: ClassVar[bool] = False
     energy: ClassVar[bool] = False
 
@@ -82,6 +85,7 @@ class Wasserstein(Game):
     """
 
     spectral = False
+    class_weight = 1.0
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return -losses.wasserstein(real, fake)
