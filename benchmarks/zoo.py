@@ -288,7 +288,11 @@ def main() -> None:
         ]
         for each in chosen
     }
+    rows = {name: each for name, each in rows.items() if each}
     first, folder = arguments.seeds[0], arguments.pictures
+    chosen = [
+        each for each in chosen if (each.directory(arguments.runs, first) / "zoo.json").exists()
+    ]
     (folder / "methods.png").write_bytes(picture(chosen, first, arguments.runs))
     if INFOGAN in chosen:
         sheets_of_epochs = (INFOGAN.directory(arguments.runs, first) / "samples").glob("*.png")
