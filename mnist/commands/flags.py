@@ -151,8 +151,8 @@ class GenerateAllFlags(RunFlags):
     """Flags of generate-all.py.
 
     Args:
-        output (FILE): FILE.png or .jpg, FILE.npz (arrays) or DIR (a PNG per image, a CSV); without
-            it a window opens.
+        output (FILE): FILE.png or .jpg, FILE.npz (arrays) or DIR (a PNG per image, a CSV), for
+            --text also FILE.svg; without it a window opens.
         count (K): styles to draw from the prior.
         style: a style instead, as 0.3,-1.2,0,2.
         from_image (FILE): the style of your own picture of a digit, or of whoever wrote several.
@@ -166,6 +166,7 @@ class GenerateAllFlags(RunFlags):
             from their other digits.
         blend (A B STEPS): styles on the line from A to B, each a style or a test image such as
             test17.
+        text: write this, such as 31415926, instead of every digit.
         sharpness (K): 1 for the mean of what a style may stand for, more for black and white
             (default: the run's own, at which digits look as real ones do).
     """
@@ -181,6 +182,7 @@ class GenerateAllFlags(RunFlags):
     from_test: Whole | None = None
     writer: Wholes | None = None
     blend: TextTriple | None = None
+    text: str | None = None
     sharpness: Positive | None = None
 
 

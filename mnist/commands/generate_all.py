@@ -32,6 +32,7 @@ from mnist.commands.tools import (
     warn_if_far,
     write,
 )
+from mnist.commands.written_text import write_text
 from mnist.data import Unavailable, load_same_dataset
 from mnist.data.scan import read_alike
 from mnist.data.spec import DataSpec
@@ -40,6 +41,7 @@ from mnist.figures import sheets
 from mnist.figures.display import Probe
 from mnist.figures.images import grid
 from mnist.figures.sheets import Section
+from mnist.figures.text import Page, as_outlines, as_picture
 from mnist.latent import maps
 from mnist.networks.prior import InParts, same_in_all_parts
 from mnist.options import flag_of
@@ -47,6 +49,7 @@ from mnist.training.run import Generated, Run
 
 PICTURES = (".png", ".jpg", ".jpeg")
 SUFFIXES = (*PICTURES, ".npz", "")
+OF_TEXT = (*PICTURES, ".svg")
 SOURCES = ("style", "from_image", "from_images", "from_test", "writer", "blend", "count")
 FROM_IMAGES = ("from_image", "from_images", "from_test")
 MOST_ROWS = 200  # of a picture: more cannot be looked at
@@ -77,7 +80,7 @@ def generate_all(flags: GenerateAllFlags) -> None:
     Raises:
         UserError: any user error.
     """
-    output = check_output(flags.output, SUFFIXES)
+    output = check_output(flags.output, SUFFIXES if flags.text is None else OF_TEXT)
     refuse_contradictions(flags, output)
     with nullcontext() if output else Probe() as probe:
         write_all(flags, output, probe)
@@ -92,6 +95,10 @@ def write_all(flags: GenerateAllFlags, output: Path | None, probe: Probe | None)
         return
     classes = chosen_classes(run, flags.digits)
     rows = choose(run, flags)
+    if flags.text is not None:
+        page = write_text(run, flags.text, rows.styles, flags.sharpness, flags.seed)
+        show_content(flags, text_as(kind_of(output), page, flags.text, rows), output, probe)
+        return
     generated = run.generate(rows.styles, sharpness=flags.sharpness, classes=classes)
     if output is None or kind_of(output) in PICTURES:
         show_content(flags, draw(run, rows, generated, kind_of(output)), output, probe)
@@ -109,6 +116,19 @@ def show_content(
     """Bring a picture before the user's eyes."""
     window = partial(open_window, content)
     show(flags.directory, "generate-all", output, probe, lambda _: content, window)
+
+
+def text_as(suffix: str, page: Page, text: str, rows: Rows) -> bytes:
+    """A written text as a file of a kind, which says in what styles it is.
+
+    Raises:
+        UserError: outlines of images in colour.
+    """
+    if suffix != ".svg":
+        return sheets.converted(as_picture(page), suffix, {"text": text, "styles": listed(rows)})
+    if page.placed[0].image.ndim != 2:
+        raise UserError("--output FILE.svg is of outlines of ink, and these images are in colour")
+    return as_outlines(page, text)
 
 
 def writers_page(run: Run, flags: GenerateAllFlags) -> list[Section]:
@@ -157,7 +177,11 @@ def refuse_contradictions(flags: GenerateAllFlags, output: Path | None) -> None:
         )
     if flags.draws and not any(flag in flags.given for flag in FROM_IMAGES):
         raise UserError("--draws goes with --from-image, --from-images or --from-test")
+    if flags.text is not None and flags.digits is not None:
+        raise UserError("--text and --digits cannot go together: the text says which")
     if flags.writer is not None:
+        if flags.text is not None:
+            raise UserError("--text and --writer cannot go together: that shows what they wrote")
         if kind_of(output) not in PICTURES:
             raise UserError("--writer makes a picture: --output FILE.png or .jpg")
         if flags.digits is not None:
@@ -376,8 +400,12 @@ def draw(run: Run, rows: Rows, generated: Generated, suffix: str) -> bytes:
         names = [run.spec.class_names[label] for label in generated.labels[: grid.shape[1]]]
         sections = by_columns(rows.title, grid, captions, names)
     png = sheets.sheet([*rows.above, *sections])
-    whole = "; ".join(",".join(f"{x:.6g}" for x in style) for style in rows.styles.tolist())
-    return sheets.converted(png, suffix, {"styles": whole, "run": run.name})
+    return sheets.converted(png, suffix, {"styles": listed(rows), "run": run.name})
+
+
+def listed(rows: Rows) -> str:
+    """All coordinates of styles, as --style takes them."""
+    return "; ".join(",".join(f"{x:.6g}" for x in style) for style in rows.styles.tolist())
 
 
 def by_columns(
