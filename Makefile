@@ -29,9 +29,9 @@ $(VENV)/run.stamp: requirements.txt
 	$(BIN)/python -m pip install --requirement requirements.txt
 	touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp tests/requirements.txt vis-requirements.txt
+$(VENV)/test.stamp: $(VENV)/run.stamp tests/requirements.txt vis-requirements.txt onnx-requirements.txt
 	$(BIN)/python -m pip install --requirement tests/requirements.txt \
-		--requirement vis-requirements.txt
+		--requirement vis-requirements.txt --requirement onnx-requirements.txt
 	touch $@
 
 clean:

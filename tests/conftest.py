@@ -112,7 +112,7 @@ def save_run(directory, name, model, progress=None):
     if hasattr(method, "encoder"):
         with torch.no_grad():  # so that styles have the prior's spread
             for batch in bundled().train.batches(40):
-                method.encoder(batch.images, batch.labels)
+                method.encode(batch.images, batch.labels)
     training = {"dataset": "mnist-5k", "dataset_sha256": bundled().sha256}
     config = {"method": name, "model": method.config, "training": TRAINING | training}
     with RunDirectory(directory) as run_dir:

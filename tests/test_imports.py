@@ -74,20 +74,21 @@ def test_one_module_imports_matplotlib():
     assert users == ["plotting"]
 
 
-def test_windows_alone_need_vis_requirements():
+def test_windows_and_onnx_alone_need_more_than_the_requirements():
     """Whatever else the package imports is in requirements.txt, and in no other list as well."""
-    lists = ("requirements.txt", "vis-requirements.txt")
-    always, vis = (
+    lists = ("requirements.txt", "vis-requirements.txt", "onnx-requirements.txt")
+    always, vis, onnx = (
         {re.match(r"[\w-]+", line)[0].lower() for line in (ROOT / name).read_text().splitlines()}
         for name in lists
     )
     assert vis == {"pyqt5"}
+    some = {"window": vis, "display": vis, "export": onnx}
     used = {p: imported(p)[0] - set(sys.stdlib_module_names) - {"mnist"} for p in files_of(*ROOMS)}
     distributions = {"pil": "pillow", "sklearn": "scikit-learn"}
     optional = {"torchmetrics"}  # evaluate.py --inception says how to install it
     for path, packages in used.items():
         needed = {distributions.get(each, each) for each in map(str.lower, packages)}
-        assert needed <= always | optional | (vis if path.stem in ("window", "display") else set())
+        assert needed <= always | optional | some.get(path.stem, set())
 
 
 def test_the_loop_names_no_method():

@@ -187,6 +187,23 @@ class GenerateAllFlags(RunFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportFlags(RunFlags):
+    """Flags of export.py.
+
+    Args:
+        output (DIR): a directory for the files (default: export in the run's own).
+        onnx: write encoder.onnx and decoder.onnx.
+        torch_export: write encoder.pt2 and decoder.pt2, programs of torch.export.
+        safetensors: write model.safetensors, the weights, and config.json.
+    """
+
+    output: str | None = None
+    onnx: bool = False
+    torch_export: bool = False
+    safetensors: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuideFlags(RunFlags):
     """Flags of guide.py.
 
