@@ -187,6 +187,17 @@ class GenerateAllFlags(RunFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExploreFlags(RunFlags):
+    """Flags of explore.py.
+
+    Args:
+        html (FILE): FILE.html, which has all in it.
+    """
+
+    html: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportFlags(RunFlags):
     """Flags of export.py.
 

@@ -140,12 +140,15 @@ def test_images(run: Run, numbers: Sequence[int], data_dir: str | None) -> Batch
     return test.batch(torch.tensor(numbers))
 
 
-def check_output(output: str | None, suffixes: tuple[str, ...]) -> Path | None:
+def check_output(
+    output: str | None, suffixes: tuple[str, ...], flag: str = "--output"
+) -> Path | None:
     """Where the result is to go, once that is seen to be possible; None for a window.
 
     Args:
         output: what the flag says, if it was given.
         suffixes: that a file may have; "" stands for a directory, in which nothing may be yet.
+        flag: its name.
 
     Raises:
         UserError: another suffix, or a place where nothing can be written.
@@ -155,11 +158,11 @@ def check_output(output: str | None, suffixes: tuple[str, ...]) -> Path | None:
     path = Path(output)
     if path.suffix.lower() not in suffixes:
         known = ", ".join(suffix or "a directory" for suffix in suffixes)
-        raise UserError(f"--output {path}: {path.suffix or 'no suffix'} is not one of {known}")
+        raise UserError(f"{flag} {path}: {path.suffix or 'no suffix'} is not one of {known}")
     if not path.parent.is_dir():
-        raise UserError(f"--output {path}: there is no directory {path.parent}")
+        raise UserError(f"{flag} {path}: there is no directory {path.parent}")
     if path.is_dir() and (path.suffix or any(path.iterdir())):
-        raise UserError(f"--output {path}: there is a directory of that name already")
+        raise UserError(f"{flag} {path}: there is a directory of that name already")
     return path
 
 

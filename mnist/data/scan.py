@@ -94,13 +94,18 @@ def read_alike(
     Raises:
         UserError: as `read_scan`, or `NoPicture`.
     """
-    if spec.image_shape == MNIST.image_shape and dataset.split("-")[0] in AS_MNIST:
+    if is_like_mnist(dataset, spec):
         return read_scan(path, tell)
     channels, height, width = spec.image_shape
     picture = read_picture(Path(path)).convert("RGB" if channels > 1 else "L")
     if channels == 1 and dark_on_light([picture]):
         picture = ImageOps.invert(picture)
     return from_bytes(torch.from_numpy(np.array(fitted(picture, (height, width))))[None])
+
+
+def is_like_mnist(dataset: str, spec: DataSpec) -> bool:
+    """Whether images of a data set were prepared as MNIST's were."""
+    return spec.image_shape == MNIST.image_shape and dataset.split("-")[0] in AS_MNIST
 
 
 def grey_levels(path: Path) -> np.ndarray:
