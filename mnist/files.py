@@ -18,8 +18,9 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,27 @@ def write_folder(folder: Path, files: dict[str, Content]) -> None:
         flush(folder.parent)
     finally:
         discard(partial)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write into, which has its name only once all is in it.
+
+    There may be an empty one of that name.
+
+    Raises:
+        OSError: the disk refuses; nothing is then left of it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        yield partial
+        flush(partial)
+        partial.rename(path)
+        flush(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -99,7 +99,9 @@ def test_all_networks_answer_as_the_run_does(tmp_path, run_here, kind):
                 torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [*METHODS, *OTHERS])
+@pytest.mark.parametrize(
+    "kind", [*METHODS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHERS)]
+)
 def test_the_weights_build_the_same_networks(tmp_path, run_here, kind):
     name, model = OTHERS.get(kind) or (kind, SMALL_MODELS[kind])
     save_run(tmp_path / "a.ckpt", name, model)

@@ -6,7 +6,6 @@ import copy
 import io
 import json
 import logging
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -66,28 +65,19 @@ def export(flags: ExportFlags) -> None:
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is there already: delete it, or name another by --output")
     networks = networks_of(run, flags.seed)
-    beside = output.with_name(f".{output.name}.partial")
+    written: dict[str, float] = {}
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
-        written: dict[str, float] = {}
-        for name in formats:
-            written |= FORMATS[name](run, networks, beside)
-        card = model_card(run, networks, formats, written, evaluation_of(run, flags.directory))
-        (beside / MODEL_CARD).write_text(card, encoding="utf-8")
-        for each in beside.iterdir():
-            each.touch()
-        files.flush(beside)
-        beside.rename(output)
-        files.flush(output.parent)
+        with files.new_folder(output) as folder:
+            for name in formats:
+                written |= FORMATS[name](run, networks, folder)
+            card = model_card(run, networks, formats, written, evaluation_of(run, flags.directory))
+            (folder / MODEL_CARD).write_text(card, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {output} ({error.strerror})") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    for name, difference in written.items():
+    for name, off in written.items():
         size = (output / name).stat().st_size
-        print(f"{output / name}: {size / 1e6:.1f} MB, at most {difference:.1g} off the run")
-    print(f"{output / MODEL_CARD}")
+        print(f"{output / name}: {size / 1e6:.1f} MB, at most {off:.1g} off the run")
+    print(output / MODEL_CARD)
 
 
 # --- networks -------------------------------------------------------------------------------------

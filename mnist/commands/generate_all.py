@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -440,15 +439,15 @@ def write_directory(path: Path, generated: Generated, spec: DataSpec, rows: Rows
     Raises:
         UserError: the disk refuses; half of it is never found by its name.
     """
-    beside = path.with_name(f".{path.name}.partial")
     styles = [f"style_{i}" for i in range(generated.styles.shape[1])]
     each = len(generated.images) // len(rows.styles) * rows.parts  # images in a row
+    part_word = [rows.part_word] if rows.part_word else []
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
-        with open(beside / "index.csv", "w", newline="") as file:
+        with (
+            files.new_folder(path) as folder,
+            open(folder / "index.csv", "w", newline="") as file,
+        ):
             table = csv.writer(file, lineterminator="\n")
-            part_word = [rows.part_word] if rows.part_word else []
             table.writerow(["file", spec.class_word, *part_word, *styles])
             everything = zip(*generated, strict=True)
             for number, (image, label, style) in enumerate(
@@ -457,11 +456,7 @@ def write_directory(path: Path, generated: Generated, spec: DataSpec, rows: Rows
                 part = [number % rows.parts] if rows.part_word else []
                 (shown,) = part or [label]
                 name = f"{number // each:06d}" + (f"-{shown}.png" if shown >= 0 else ".png")
-                Image.fromarray(image).save(beside / name)
+                Image.fromarray(image).save(folder / name)
                 table.writerow([name, label, *part, *style.tolist()])
-        beside.rename(path)
-        files.flush(path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path} ({error.strerror})") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
