@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 import wasmtime
 from conftest import ROOT, SMALL, SMALL_MODELS, assert_refused, bundled, save_run
 from PIL import Image
@@ -18,6 +19,7 @@ from scipy import ndimage
 import mnist
 from mnist.data import scan
 from mnist.figures import page
+from mnist.latent.two_covariance import product_of_posteriors
 
 SCRIPT = "explore.py"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -143,6 +145,21 @@ def test_without_webassembly_it_computes_the_same(tmp_path, run_here, node):
     one, other = np.array(answer["images"])
     assert one == pytest.approx(other, abs=1e-6)
     assert one[12] == pytest.approx(one[2], abs=1e-6)  # in a second pass of twelve columns
+
+
+@needs_node
+@pytest.mark.parametrize("point", [False, True])
+def test_drawings_add_up_as_pictures_of_one_hand_do(node, point):
+    means, deviations = torch.randn(3, 4), 0 if point else 0.9 * torch.rand(3, 4) + 0.05
+    deviations = deviations * torch.ones(3, 4)
+    posteriors = [
+        {"mean": mean.tolist(), "deviation": deviation.tolist()}
+        for mean, deviation in zip(means, deviations, strict=True)
+    ]
+    answer = node("const answer = together(given.posteriors, 0.9);", posteriors=posteriors)
+    mean, variance = product_of_posteriors(means, deviations, 0.9)
+    assert answer["mean"] == pytest.approx(mean.tolist(), rel=1e-5)
+    assert answer["deviation"] == pytest.approx(variance.sqrt().tolist(), rel=1e-5)
 
 
 def test_the_webassembly_is_that_of_its_text():

@@ -137,6 +137,21 @@ class Networks {
   }
 }
 
+/** The style that images share, as product_of_posteriors in mnist/latent/two_covariance.py. */
+function together(posteriors, std) {
+  if (posteriors.length === 1) return posteriors[0];
+  const prior = 1 / std ** 2, mean = [], deviation = [];
+  for (let i = 0; i < posteriors[0].mean.length; i++) {
+    const points = posteriors.some((one) => !one.deviation[i]);
+    const weights = posteriors.map((one) => (points ? 1 : one.deviation[i] ** -2));
+    const precision = points ? weights.length
+      : weights.reduce((sum, weight) => sum + Math.max(weight - prior, 0), prior);
+    mean.push(posteriors.reduce((sum, one, k) => sum + one.mean[i] * weights[k], 0) / precision);
+    deviation.push(points ? 0 : precision ** -0.5);
+  }
+  return {mean, deviation};
+}
+
 function first(columns, size) {
   return Float32Array.from({length: size}, (_, i) => columns[i * COLUMNS]);
 }

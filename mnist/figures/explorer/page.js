@@ -6,7 +6,7 @@ const networks = new Networks(run);
 const byId = (id) => document.getElementById(id);
 const [channels, tall, wide] = run.image_shape;
 const labels = run.conditional ? run.class_names.map((_, i) => i) : [0];
-const SIDES = 0.05; // of a slider, beyond the outer quantiles of the prior
+const BEYOND = 0.25; // of the way between the prior's outer quantiles, that sliders go beyond them
 const samples = rows(floats(run.samples), run.feature_size);
 const tests = {styles: rows(floats(run.test_styles), run.feature_size), labels: run.test_labels};
 
@@ -97,7 +97,7 @@ function step(from, to) {
 }
 
 const sliders = run.quantiles.map(([low, middle, high], i) => {
-  const margin = SIDES * (high - low) || 1, min = low - margin * 5, max = high + margin * 5;
+  const margin = BEYOND * (high - low) || 1, min = low - margin, max = high + margin;
   const place = (x) => `${(100 * (x - min)) / (max - min)}%`;
   const row = document.createElement("div");
   row.className = "slider";
@@ -149,7 +149,7 @@ function setNumber(i, x, remembered = true) {
 }
 
 function showSliders() {
-  const {mean, deviation} = hand.length ? together(hand) : {};
+  const {mean, deviation} = hand.length ? together(hand, run.prior_std) : {};
   sliders.forEach(({range, value, band, place}, i) => {
     range.value = state.style[i];
     value.textContent = state.style[i].toFixed(2);
@@ -336,29 +336,8 @@ function look() {
     ? `this seems to be more than one ${run.class_word}`
     : far ? `this is not recognised as ${run.class_names[label]}` : "";
   hand = [...hand.filter((each) => each.added), found];
-  setStyle(together(hand).mean);
+  setStyle([...together(hand, run.prior_std).mean]);
   return found;
-}
-
-/** The style that images share: a product of their posteriors (docs/handwriting.md). */
-function together(posteriors) {
-  const [{deviation}] = posteriors, prior = 1 / run.prior_std ** 2;
-  if (posteriors.length === 1) {
-    return {mean: [...posteriors[0].mean], deviation: [...deviation]};
-  }
-  const mean = [], width = [];
-  for (let i = 0; i < run.feature_size; i++) {
-    const each = posteriors.map((one) => one.deviation[i] ** -2);
-    if (!each.every(Number.isFinite)) {
-      mean.push(posteriors.reduce((sum, one) => sum + one.mean[i], 0) / posteriors.length);
-      width.push(0);
-      continue;
-    }
-    const precision = each.reduce((sum, x) => sum + Math.max(x - prior, 0), prior);
-    mean.push(posteriors.reduce((sum, one, k) => sum + one.mean[i] * each[k], 0) / precision);
-    width.push(precision ** -0.5);
-  }
-  return {mean, deviation: width};
 }
 
 function forget() {
@@ -411,46 +390,55 @@ function blend() {
   setStyle(one.map((x, i) => x + share * (other[i] - x)), false);
 }
 
-/** A line of characters, each in a style drawn from the posterior of itself. */
+/** The class that is a character, or else the same in capitals or small letters; −1 for none. */
+function classOf(character) {
+  const same = run.class_names.indexOf(character), small = character.toLowerCase();
+  return same >= 0 ? same : run.class_names.findIndex((name) => name.toLowerCase() === small);
+}
+
+/** Images of classes, each in a style drawn from the posterior of itself. */
+function varied(classes) {
+  const styles = classes.map(() => state.style);
+  const images = networks.decode(styles, classes, state.sharpness);
+  if (!run.encoder) return images;
+  const noise = noiseOf(7);
+  const drawn = images.map((image, i) => {
+    const {mean, deviation} = networks.encode(image, classes[i]);
+    return deviation.some((d) => d) ? [...mean].map((m, k) => m + deviation[k] * noise()) : styles[i];
+  });
+  return networks.decode(drawn, classes, state.sharpness);
+}
+
+/** Write what is in the text field, as mnist/figures/text.py sets it. */
 function writeText() {
-  const line = byId("line"), known = [...byId("text").value].map((character) => {
-    const same = run.class_names.findIndex((name) => name === character);
-    const alike = run.class_names.findIndex((name) => name.toLowerCase() === character.toLowerCase());
-    return character === " " ? " " : same >= 0 ? same : alike;
-  }).filter((label) => label === " " || label >= 0);
-  const these = known.filter((label) => label !== " ");
-  line.hidden = !these.length;
+  const line = byId("line"), text = byId("text").value;
+  const known = [...text].map((each) => (each === " " ? null : classOf(each))).filter((c) => c !== -1);
+  const classes = known.filter((label) => label !== null), images = varied(classes);
+  line.hidden = !classes.length;
   if (line.hidden) return;
-  let styles = these.map(() => state.style);
-  if (run.encoder) {
-    const noise = noiseOf(7);
-    styles = networks.decode(styles, these, state.sharpness).map((image, i) => {
-      const {mean, deviation} = networks.encode(image, these[i]);
-      return deviation.some((d) => d) ? [...mean].map((m, k) => m + deviation[k] * noise()) : state.style;
-    });
-  }
-  const images = networks.decode(styles, these, state.sharpness);
   const margin = 0.2 * tall, gap = 0.09 * tall, space = 0.4 * tall, placed = [];
   let left = margin;
-  known.forEach((label) => {
-    if (label === " ") { left += space; return; }
+  for (const label of known) {
+    if (label === null) {
+      left += space;
+      continue;
+    }
     const image = images[placed.length], [start, end] = inked(image);
-    placed.push({image, start, left: left - start});
+    placed.push({image, left: left - start});
     left += end - start + gap;
-  });
+  }
   line.width = Math.ceil(left - gap + margin);
   line.height = Math.ceil(tall + 2 * margin);
   line.style.maxWidth = `${3 * line.width}px`;
-  line.setAttribute("aria-label", byId("text").value);
-  const context = line.getContext("2d");
+  line.setAttribute("aria-label", text);
+  const context = line.getContext("2d"), small = document.createElement("canvas");
   context.fillStyle = "#ffffff";
   context.fillRect(0, 0, line.width, line.height);
   context.globalCompositeOperation = "darken";
-  placed.forEach(({image, left: x}) => {
-    const small = document.createElement("canvas");
+  for (const {image, left: x} of placed) {
     paint(small, image);
     context.drawImage(small, Math.round(x), Math.round(margin));
-  });
+  }
 }
 
 /** The columns of an image from the first to after the last with ink. */
