@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A style space to play with: sliders, a map and a pad to draw on, in one HTML file.
+"""A style space to play with in a browser: sliders, a map and a pad to draw on.
 
-The file holds the networks and loads nothing: it opens by a double click, without a network, on a
-phone as well.
+It is one HTML file, DIR/explore.html, which holds the networks and loads nothing: it opens by a
+double click, without a network, on a phone as well.
 
-example: ./explore.py --html page.html
+example: ./explore.py
+         ./explore.py --feature-size 8 --html page.html
 """
 
 from mnist.commands.arguments import tool_command

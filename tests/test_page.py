@@ -293,9 +293,30 @@ def test_a_run_that_no_page_can_show_is_refused(tmp_path, run_here, name, model,
     assert not (tmp_path / "page.html").exists()
 
 
+@pytest.mark.parametrize("opens", [True, False])
+def test_without_a_file_it_opens_a_browser(tmp_path, run_here, monkeypatch, opens):
+    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
+    monkeypatch.setenv("DISPLAY", ":0")
+    asked = []
+    monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) or opens)
+    done = run_here(SCRIPT, "--feature-size", 3)
+    assert done.returncode == 0
+    assert asked == [(tmp_path / "mnist3.ckpt" / "explore.html").as_uri()]
+    assert ("there is none here" in done.stdout) is not opens
+
+
+def test_without_a_display_it_says_where_the_page_is(tmp_path, run_here, monkeypatch):
+    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
+    monkeypatch.setattr("webbrowser.open", pytest.fail)
+    monkeypatch.setattr("sys.platform", "linux")
+    done = run_here(SCRIPT, "--feature-size", 3)
+    assert done.returncode == 0
+    assert "mnist3.ckpt/explore.html" in done.stdout
+    assert "no display" in done.stdout
+
+
 def test_bad_input(tmp_path, run_here):
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
-    assert_refused(run_here(SCRIPT, "--feature-size", 3), "--html page.html")
     for place, says in (("page.png", "--html page.png: .png"), ("no/page.html", "no directory no")):
         assert_refused(run_here(SCRIPT, "--feature-size", 3, "--html", place), says)
     assert_refused(run_here(SCRIPT, "--ckpt-dir", "none", "--html", "a.html"), "no trained run")

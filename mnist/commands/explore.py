@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mnist.commands.tools import check_output, open_run, write
 from mnist.data import Unavailable, title_of
 from mnist.data.scan import is_like_mnist
 from mnist.errors import UserError, warn
+from mnist.figures.display import no_display
 from mnist.figures.page import floats, layer, page
 from mnist.figures.plotting import COLOURS
 from mnist.networks.decoder import Decoder
@@ -21,6 +23,7 @@ from mnist.networks.encoder import LEAST, MOST, Encoder
 from mnist.networks.prior import Marginals
 from mnist.training.run import Run, Styles
 
+PAGE = "explore.html"  # in the run's own directory
 SAMPLES = 1000  # styles of the prior, of which the page takes one at random
 SHOWN = 500  # test images on its map
 QUANTILES = 0.025, 0.5, 0.975
@@ -34,16 +37,17 @@ def explore(flags: ExploreFlags) -> None:
     Raises:
         UserError: any user error.
     """
-    if flags.html is None:
-        raise UserError("say where the page is to go: --html page.html")
-    output = check_output(flags.html, (".html", ".htm"), "--html")
-    assert output is not None
+    output = check_output(flags.html, (".html", ".htm"), "--html") or flags.directory / PAGE
     run = open_run(flags, "generate")
     run.method.cpu()
     title = f"{run.spec.class_word}s in any style: {Path(run.name).name}"
     content = page(title[0].upper() + title[1:], described(run, flags))
     write(output, content)
     print(f"page written to {output}: {len(content) / 1e6:.1f} MB")
+    if flags.html is None:
+        obstacle = no_display()  # without one a browser of texts might open
+        if obstacle or not webbrowser.open(output.absolute().as_uri()):
+            print(f"open it in a browser: none was opened, as {obstacle or 'there is none here'}")
 
 
 def described(run: Run, flags: ExploreFlags) -> dict[str, Any]:

@@ -191,7 +191,7 @@ class ExploreFlags(RunFlags):
     """Flags of explore.py.
 
     Args:
-        html (FILE): FILE.html, which has all in it.
+        html (FILE): write the page there, and open it nowhere.
     """
 
     html: str | None = None

@@ -20,6 +20,14 @@ QApplication(["probe"])
 NO_SCREEN = ("offscreen", "minimal")  # platforms on which Qt works and nobody sees anything
 
 
+def no_display() -> str | None:
+    """Why nothing can be shown here at all, or None if there is a display."""
+    displays = os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not any(displays):
+        return "there is no display ($DISPLAY is not set)"
+    return None
+
+
 class Probe:
     """Finds out, while other work goes on, whether a window can be opened.
 
@@ -28,13 +36,11 @@ class Probe:
     """
 
     def __init__(self) -> None:
-        self.reason: str | None = None
+        self.reason = no_display()
         self.process: subprocess.Popen[str] | None = None
-        if sys.platform.startswith("linux") and not (
-            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        ):
-            self.reason = "there is no display ($DISPLAY is not set)"
-        elif os.environ.get("QT_QPA_PLATFORM") in NO_SCREEN:
+        if self.reason:
+            return
+        if os.environ.get("QT_QPA_PLATFORM") in NO_SCREEN:
             self.reason = f"QT_QPA_PLATFORM is {os.environ['QT_QPA_PLATFORM']}"
         else:
             self.process = subprocess.Popen(
