@@ -47,8 +47,8 @@ ADVICE = """\
 - **The most lifelike digits, on demand:** `./mnist-gan.py --condition cgan`. There is no encoder;
   `--from-image` and encoder-vis.py look for styles by descent.
 - **A likelihood:** `./mnist-vae.py`. Samples are softer.
-- **No labels at all:** `./mnist-gan.py --loss lsgan` for samples, `./mnist-aae.py --no-labels` for
-  an encoder, `./mnist-gan.py --condition infogan` to find the digits.
+- **No labels at all:** `./mnist-gan.py` for samples, `./mnist-aae.py --no-labels` for an encoder,
+  `./mnist-gan.py --condition infogan` to find the digits.
 - **Reconstructions alone:** `./mnist-sae.py`."""
 
 
