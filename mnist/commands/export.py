@@ -261,10 +261,8 @@ def write_safetensors(run: Run, networks: Sequence[Network], folder: Path) -> di
     method = type(run.method)(run.spec, **run.config["model"])
     method.load_state_dict(safetensors.torch.load_file(path), strict=False)
     method.eval()
-    kinds = {type(each.module): each for each in networks}
-    return {
-        path.name: max(difference(each, kind(method), path.name) for kind, each in kinds.items())
-    }
+    worst = max(difference(each, type(each.module)(method), path.name) for each in networks)
+    return {path.name: worst}
 
 
 FORMATS: dict[str, Callable[[Run, Sequence[Network], Path], dict[str, float]]] = {
