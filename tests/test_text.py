@@ -83,6 +83,13 @@ def test_an_outline_has_the_area_of_the_ink_without_its_holes():
     assert area(of_ring) == pytest.approx(np.pi * (20**2 - 10**2), rel=0.01)
 
 
+def test_pale_ink_has_the_same_outline_and_paper_has_none():
+    image = block(2, 6, tall=12)
+    dark, pale = (text.outline(Placed("1", tone * image, 0, 0)) for tone in (1, 0.5))
+    assert area(pale) == pytest.approx(area(dark), rel=1e-3)
+    assert text.outline(Placed("1", 0.01 * image, 0, 0)) == ""
+
+
 def test_an_outline_lies_where_the_character_is():
     image = block(2, 6, tall=12)
     path = text.outline(Placed("1", image, 100, 50))

@@ -95,8 +95,11 @@ def write_all(flags: GenerateAllFlags, output: Path | None, probe: Probe | None)
     classes = chosen_classes(run, flags.digits)
     rows = choose(run, flags)
     if flags.text is not None:
-        page = write_text(run, flags.text, rows.styles, flags.sharpness, flags.seed)
-        show_content(flags, text_as(kind_of(output), page, flags.text, rows), output, probe)
+        kind, sharpness = kind_of(output), flags.sharpness
+        if kind == ".svg" and sharpness is None:
+            sharpness = 1.0  # of smooth images outlines are smooth, and lie in the same places
+        page = write_text(run, flags.text, rows.styles, sharpness, flags.seed)
+        show_content(flags, text_as(kind, page, flags.text, rows), output, probe)
         return
     generated = run.generate(rows.styles, sharpness=flags.sharpness, classes=classes)
     if output is None or kind_of(output) in PICTURES:

@@ -99,7 +99,10 @@ def as_outlines(page: Page, title: str) -> bytes:
 
 
 def outline(placed: Placed) -> str:
-    """An SVG path about where its image, enlarged smoothly, has at least half ink."""
+    """An SVG path about where its image, enlarged smoothly, has half as much ink as at most."""
+    darkest = float(placed.image.max())
+    if darkest < INK:
+        return ""
     field = np.pad(placed.image, 1).astype(np.float32)
     tall, wide = field.shape
     size = wide * SCALE, tall * SCALE
@@ -108,7 +111,7 @@ def outline(placed: Placed) -> str:
     across, down = ((np.arange(n * SCALE) + 0.5) / SCALE - 1 for n in (wide, tall))
     contours = contour_generator(across, down, smooth, fill_type=FillType.OuterOffset)
     rings = []
-    for points, offsets in zip(*contours.filled(0.5, np.inf), strict=True):
+    for points, offsets in zip(*contours.filled(darkest / 2, np.inf), strict=True):
         moved = points + np.array([placed.left, placed.top])
         for start, end in pairwise(offsets):  # a ring's last point is its first again: Z
             ring = "L".join(f"{x:.2f},{y:.2f}" for x, y in moved[start : end - 1])
