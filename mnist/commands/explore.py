@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mnist.commands.flags import ExploreFlags
 from mnist.commands.tools import check_output, open_run, write
-from mnist.data import Unavailable, title_of
+from mnist.data import Unavailable, load_same_dataset, title_of
 from mnist.data.scan import is_like_mnist
 from mnist.errors import UserError, warn
 from mnist.figures.display import no_display
@@ -21,13 +21,13 @@ from mnist.figures.plotting import COLOURS
 from mnist.networks.decoder import Decoder
 from mnist.networks.encoder import LEAST, MOST, Encoder
 from mnist.networks.prior import Marginals
-from mnist.training.run import Run, Styles
+from mnist.training.run import Run, Styles, balanced_sample
 
 PAGE = "explore.html"  # in the run's own directory
 SAMPLES = 1000  # styles of the prior, of which the page takes one at random
 SHOWN = 500  # test images on its map
 QUANTILES = 0.025, 0.5, 0.975
-ACTIVATIONS = {nn.ReLU: "relu", nn.GELU: "gelu", nn.LeakyReLU: "leaky_relu"}
+ACTIVATIONS = {nn.ReLU: "relu", nn.GELU: "gelu"}
 TEXT = "31415926"
 
 
@@ -97,7 +97,9 @@ def styles_shown(run: Run, flags: ExploreFlags) -> Styles:
     if not run.has_encoder:
         return nothing
     try:
-        return run.styles(SHOWN, flags.seed, flags.data_dir)
+        test = load_same_dataset(run.config["training"], flags.data_dir).test
+        count = min(SHOWN, len(test))
+        return run.styles_of(test, balanced_sample(test.labels, count, flags.seed))
     except Unavailable as missing:
         warn(f"the map has no test images: {missing}")
         return nothing
