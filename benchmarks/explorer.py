@@ -38,7 +38,7 @@ for (let i = 0; i < 2 * count; i++) {
   const style = samples[i % samples.length];
   timed("decode", () => networks.decode(labels.map(() => style), labels, state.sharpness));
   const seen = timed("prepare", prepared);
-  timed("encode", () => networks.encode(seen.image, 7));
+  timed("encode", () => networks.encode([seen.image], [7]));
 }
 return Object.fromEntries(Object.entries(times).map(([name, each]) => [name, each.slice(count)]));
 """

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -28,7 +29,7 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is no
 @pytest.fixture(autouse=True)
 def _read_once(monkeypatch):
     """The bundled images take a second to read."""
-    monkeypatch.setattr("mnist.training.run.load_same_dataset", lambda *_: bundled())
+    monkeypatch.setattr("mnist.commands.explore.load_same_dataset", lambda *_: bundled())
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ class Parts(HTMLParser):
 
 def written(run_here, tmp_path, *flags):
     """The page of a run in mnist3.ckpt: its text, and what it knows of the run."""
-    done = run_here(SCRIPT, "--feature-size", 3, "--html", "page.html", *flags)
+    done = run_here(SCRIPT, "--ckpt-dir", "mnist3.ckpt", "--html", "page.html", *flags)
     assert (done.returncode, done.stderr) == (0, "")
     text = (tmp_path / "page.html").read_text()
     (known,) = [text for _, text in Parts(text).all("script")[:1]]
@@ -91,6 +92,9 @@ KINDS = {
     "sae": ("sae", SMALL),
     "vae": ("vae", SMALL),
     "gan": ("gan", SMALL_MODELS["gan"] | {"condition": "cgan"}),
+    "infogan": ("gan", SMALL_MODELS["gan"] | {"condition": "infogan"}),
+    "labelled": ("categorical_aae", SMALL_MODELS["categorical_aae"]),
+    "clusters": ("categorical_aae", {"feature_size": 3, "hidden": [16, 8], "clusters": 12}),
 }
 REST = [kind for kind in KINDS if kind not in ("gaussian", "gan")]  # slow together
 
@@ -110,9 +114,8 @@ def test_it_decodes_and_encodes_as_the_run_does(tmp_path, run_here, node, kind):
         "const networks = new Networks(given.run);"
         "const answer = {wasm: !!networks.engine.wasm,"
         " images: networks.decode(given.styles, given.labels, 1.3).map((each) => [...each]),"
-        " styles: given.run.encoder && given.images.map((image, i) => {"
-        "  const {mean, deviation} = networks.encode(image, given.labels[i]);"
-        "  return [[...mean], [...deviation]]; })};",
+        " styles: given.run.encoder && networks.encode(given.images, given.labels)"
+        "  .map(({mean, deviation}) => [[...mean], [...deviation]])};",
         run=known,
         styles=styles.tolist(),
         labels=batch.labels.tolist(),
@@ -121,13 +124,21 @@ def test_it_decodes_and_encodes_as_the_run_does(tmp_path, run_here, node, kind):
     expected = run.decode(styles, batch.labels, sharpness=1.3).flatten(1).numpy()
     assert np.abs(np.array(answer["images"]) - expected).max() < 1 / 255
     assert answer["wasm"]
-    if kind in ("vae", "gan"):  # of these it has no encoder
+    if kind not in ("gaussian", "point", "unconditional", "sae"):  # it has no encoder of others
         assert answer["styles"] is None
         return
     means, deviations = run.posterior(batch.images, batch.labels)
     found = np.array(answer["styles"])
     assert found[:, 0] == pytest.approx(means.numpy(), abs=0.01)
     assert found[:, 1] == pytest.approx(deviations.numpy(), abs=0.01)
+
+
+def test_all_test_images_are_shown_where_there_are_few(tmp_path, run_here, monkeypatch):
+    few = replace(bundled(), test=bundled().test.some(slice(20)))
+    monkeypatch.setattr("mnist.commands.explore.load_same_dataset", lambda *_: few)
+    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
+    _, known = written(run_here, tmp_path)
+    assert known["test_labels"] == few.test.labels.tolist()
 
 
 @needs_node

@@ -114,26 +114,34 @@ class Networks {
     return images;
   }
 
-  /** What an image [pixels] of a class leaves open of its style: {mean, deviation} [N] each. */
-  encode(image, label) {
-    const {feature_size: size, pixels} = this.run, {std, least, most, standardise} = this.run.encoder;
-    const {input} = this.encoder;
-    input.fill(0);
-    for (let i = 0; i < pixels; i++) input[i * COLUMNS] = image[i];
-    if (this.run.conditional) input[(pixels + label) * COLUMNS] = 1;
-    const raw = Float64Array.from(first(this.encoder.forward(), size));
-    const mean = new Float64Array(size), deviation = new Float64Array(size);
-    if (this.width) this.width.input.set(this.encoder.hidden);
-    const open = this.width && first(this.width.forward(), size);
-    for (let i = 0; i < size; i++) {
-      const standard = standardise
-        ? (raw[i] - standardise.mean[i]) / Math.sqrt(standardise.variance[i] + standardise.epsilon)
-        : raw[i];
-      const sigma = open ? least + (most - least) * sigmoid(open[i]) : 0;
-      mean[i] = std * Math.sqrt(1 - sigma * sigma) * standard;
-      deviation[i] = std * sigma;
+  /** What images [pixels] of classes leave open of their styles: {mean, deviation} [N] each. */
+  encode(images, labels) {
+    const found = [], {feature_size: size, pixels} = this.run;
+    const {std, least, most, standardise} = this.run.encoder, {input} = this.encoder;
+    for (let first = 0; first < images.length; first += COLUMNS) {
+      const some = images.slice(first, first + COLUMNS);
+      input.fill(0);
+      some.forEach((image, column) => {
+        for (let i = 0; i < pixels; i++) input[i * COLUMNS + column] = image[i];
+        if (this.run.conditional) input[(pixels + labels[first + column]) * COLUMNS + column] = 1;
+      });
+      const raw = this.encoder.forward();
+      if (this.width) this.width.input.set(this.encoder.hidden);
+      const open = this.width && this.width.forward();
+      some.forEach((_, column) => {
+        const mean = new Float64Array(size), deviation = new Float64Array(size);
+        for (let i = 0, at = column; i < size; i++, at += COLUMNS) {
+          const standard = standardise
+            ? (raw[at] - standardise.mean[i]) / Math.sqrt(standardise.variance[i] + standardise.epsilon)
+            : raw[at];
+          const sigma = open ? least + (most - least) * sigmoid(open[at]) : 0;
+          mean[i] = std * Math.sqrt(1 - sigma * sigma) * standard;
+          deviation[i] = std * sigma;
+        }
+        found.push({mean, deviation});
+      });
     }
-    return {mean, deviation};
+    return found;
   }
 }
 
@@ -152,10 +160,6 @@ function together(posteriors, std) {
   return {mean, deviation};
 }
 
-function first(columns, size) {
-  return Float32Array.from({length: size}, (_, i) => columns[i * COLUMNS]);
-}
-
 function filled(array, numbers) {
   array.set(numbers);
   return array;
@@ -165,9 +169,6 @@ const ACTIVATIONS = {
   none: () => {},
   relu: (numbers) => {
     for (let i = 0; i < numbers.length; i++) if (numbers[i] < 0) numbers[i] = 0;
-  },
-  leaky_relu: (numbers) => {
-    for (let i = 0; i < numbers.length; i++) if (numbers[i] < 0) numbers[i] *= 0.01;
   },
   gelu: (numbers) => {
     for (let i = 0; i < numbers.length; i++) {

@@ -327,7 +327,7 @@ function look() {
     return null;
   }
   paint(byId("seen"), seen.image);
-  const label = +byId("class").value, found = networks.encode(seen.image, label);
+  const label = +byId("class").value, [found] = networks.encode([seen.image], [label]);
   const rebuilt = networks.decode([[...found.mean]], [label])[0];
   let error = 0;
   rebuilt.forEach((x, i) => { error += (x - seen.image[i]) ** 2 / rebuilt.length; });
@@ -402,10 +402,8 @@ function varied(classes) {
   const images = networks.decode(styles, classes, state.sharpness);
   if (!run.encoder) return images;
   const noise = noiseOf(7);
-  const drawn = images.map((image, i) => {
-    const {mean, deviation} = networks.encode(image, classes[i]);
-    return deviation.some((d) => d) ? [...mean].map((m, k) => m + deviation[k] * noise()) : styles[i];
-  });
+  const drawn = networks.encode(images, classes).map(({mean, deviation}, i) =>
+    deviation.some((d) => d) ? [...mean].map((m, k) => m + deviation[k] * noise()) : styles[i]);
   return networks.decode(drawn, classes, state.sharpness);
 }
 
