@@ -270,3 +270,44 @@ def interrupt_script(tmp_path):
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def screen():
+    """The name of a virtual X display that Qt can open, or None where this machine has none.
+
+    It is there until the last test: Qt's one object of the process stays on it.
+    """
+    if not shutil.which("Xvfb"):
+        yield None
+        return
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1600x1200x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        os.close(writing)
+        with open(reading) as pipe:
+            display = f":{pipe.readline().strip()}"
+        # Asked of Qt alone: were it our own probe, a bug in that would skip its test.
+        opens = "from PyQt5.QtWidgets import QApplication; QApplication([])"
+        there = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"}
+        there |= {"DISPLAY": display, "XDG_RUNTIME_DIR": "/tmp"}
+        command = [sys.executable, "-c", opens]
+        opened = subprocess.run(command, env=there, stderr=subprocess.DEVNULL)
+        yield display if opened.returncode == 0 else None
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def platform(screen):
+    """Without a display Qt draws in memory: windows work there too, only nobody could see them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", "/tmp")
+        if screen is None:
+            patch.setenv("QT_QPA_PLATFORM", "offscreen")
+        else:
+            patch.delenv("QT_QPA_PLATFORM", raising=False)
+            patch.setenv("DISPLAY", screen)
+        yield

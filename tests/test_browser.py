@@ -1,6 +1,8 @@
 """The page of explore.py in Chromium: it works, loads nothing, and says nothing on its console."""
 
+import base64
 import importlib.resources
+import io
 import json
 import shutil
 
@@ -8,13 +10,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, bundled, save_run
+from PIL import Image
 from scipy import ndimage
 
 import mnist
-from mnist.commands import explore
+from mnist.commands.explore import explore
+from mnist.commands.explore_page import described
+from mnist.commands.explored import Explored
 from mnist.commands.flags import ExploreFlags
 from mnist.data import scan
 from mnist.figures.page import page
+from mnist.training.run import balanced_sample
 
 MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 pytestmark = [
@@ -35,7 +41,7 @@ def run(tmp_path_factory):
 def address(run, tmp_path_factory):
     """Where its page is."""
     place = tmp_path_factory.mktemp("page") / "page.html"
-    explore.explore(ExploreFlags(ckpt_dir=run.name, html=str(place)))
+    explore(ExploreFlags(ckpt_dir=run.name, html=str(place)))
     return place.as_uri()
 
 
@@ -235,7 +241,7 @@ def test_a_link_restores_what_it_was_copied_from(browser, address):
     ["style=NaN,NaN,NaN,NaN", "style=1e999,0,0,0", "style=1,2", "x" * 1_000_000, "%E0%A4"],
 )
 def test_a_hostile_link_changes_nothing(browser, address, fragment):
-    usual = browser.execute_script("return run.start")
+    usual = browser.execute_script("return samples[0]")
     browser.execute_script("location.hash = arguments[0]", fragment)
     shown(browser)
     assert all(abs(number) < 100 for number in state(browser))
@@ -280,6 +286,66 @@ def test_a_text_is_written_and_read_out(browser):
     assert browser.execute_script("return byId('line').width") > 3 * 5
 
 
+def test_the_nearest_test_images_are_shown(browser):
+    nearest, shown_images, names = browser.execute_script(
+        "const far = (z) => z.reduce((sum, x, i) => sum + (x - state.style[i]) ** 2, 0);"
+        "const away = tests.styles.map(far);"
+        "const order = away.map((_, i) => i).sort((a, b) => away[a] - away[b]).slice(0, 6);"
+        "return [order, near.map(({canvas}) => [...canvas.getContext('2d')"
+        ".getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)),"
+        "near.map(({caption}) => caption.textContent)]"
+    )
+    test = bundled().test
+    known = test.batch(balanced_sample(test.labels, 500, 0)[torch.tensor(nearest)])
+    drawn = 1 - np.array(shown_images).reshape(6, 28, 28) / 255
+    assert np.abs(drawn - known.images[:, 0].numpy()).max() <= 0.5 / 15 + 1 / 255
+    assert names == [str(label) for label in known.labels.tolist()]
+
+
+PASTE = """
+const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+const file = new File([bytes], arguments[1]), done = arguments[2];
+takePicture(file).then(() => done(byId("said").textContent));
+"""
+
+
+def pasted(browser, content, name):
+    text = base64.b64encode(content).decode()
+    said = browser.execute_async_script(PASTE, text, name)
+    shown(browser)
+    return said
+
+
+def test_a_picture_is_put_on_the_pad(browser, run):
+    image = bundled().test.batch(torch.tensor([3])).images
+    buffer = io.BytesIO()
+    scanned = Image.fromarray((255 * (1 - image[0, 0].numpy())).astype(np.uint8))
+    scanned.resize((280, 280), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    browser.execute_script("byId('class').value = 0")
+    pasted(browser, buffer.getvalue(), "0.png")
+    grey, seen = browser.execute_script(
+        "const {data} = pen.getImageData(0, 0, 168, 168);"
+        "return [[...data].filter((_, i) => i % 4 === 0), [...prepared().image]]"
+    )
+    ink, _ = scan.find_ink(np.array(grey, float).reshape(168, 168))
+    expected = scan.in_the_middle(scan.in_a_box(scan.thickened(ink)))
+    assert np.abs(np.array(seen) - expected.ravel()).max() < 1e-5
+    style = run.encode(torch.tensor(expected).float().reshape(1, 1, 28, 28), torch.tensor([0]))
+    assert state(browser) == pytest.approx(style[0].tolist(), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["text", "cut", "bomb", "empty"])
+def test_what_is_no_picture_changes_nothing(browser, kind):
+    buffer = io.BytesIO()
+    Image.new("1", (12_000, 9_000)).save(buffer, "PNG")
+    png = buffer.getvalue()
+    content = {"text": b"<script>alert(1)</script>", "cut": png[:60], "bomb": png, "empty": b""}
+    before = state(browser)
+    said = pasted(browser, content[kind], f"{kind}.png")
+    assert ("too large" if kind == "bomb" else "no picture that can be read") in said
+    assert state(browser) == before
+
+
 @pytest.mark.parametrize("size", [(1280, 800), (360, 740)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_accessible(browser, size, scheme):
@@ -300,7 +366,7 @@ def test_it_is_accessible(browser, size, scheme):
 
 
 def test_names_of_classes_execute_nothing(chromium, run, tmp_path):
-    known = explore.described(run, ExploreFlags(ckpt_dir=run.name))
+    known = described(Explored(run, ExploreFlags(ckpt_dir=run.name)))
     evil = "</script><img src=x onerror=alert(1)>"
     known |= {"class_names": [evil] * 10, "class_word": evil, "about": evil, "text": evil}
     (tmp_path / "evil.html").write_bytes(page(evil, known))
@@ -314,7 +380,7 @@ def test_names_of_classes_execute_nothing(chromium, run, tmp_path):
 def test_letters_and_a_run_without_a_class(chromium, tmp_path):
     save_run(tmp_path / "a.ckpt", "aae", SMALL | {"labels": False})
     run = mnist.load(tmp_path / "a.ckpt")
-    known = explore.described(run, ExploreFlags(ckpt_dir=run.name))
+    known = described(Explored(run, ExploreFlags(ckpt_dir=run.name)))
     (tmp_path / "page.html").write_bytes(page("One image of each style", known))
     logs(chromium)
     chromium.get((tmp_path / "page.html").as_uri())

@@ -82,7 +82,8 @@ def test_windows_and_onnx_alone_need_more_than_the_requirements():
         for name in lists
     )
     assert vis == {"pyqt5"}
-    some = {"window": vis, "display": vis, "export": onnx}
+    windows = "window", "display", "explorer_parts", "explorer_panels", "explorer_window"
+    some = dict.fromkeys(windows, vis) | {"export": onnx}
     used = {p: imported(p)[0] - set(sys.stdlib_module_names) - {"mnist"} for p in files_of(*ROOMS)}
     distributions = {"pil": "pillow", "sklearn": "scikit-learn"}
     optional = {"torchmetrics"}  # evaluate.py --inception says how to install it

@@ -29,7 +29,7 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is no
 @pytest.fixture(autouse=True)
 def _read_once(monkeypatch):
     """The bundled images take a second to read."""
-    monkeypatch.setattr("mnist.commands.explore.load_same_dataset", lambda *_: bundled())
+    monkeypatch.setattr("mnist.commands.explored.load_same_dataset", lambda *_: bundled())
 
 
 @pytest.fixture
@@ -135,10 +135,10 @@ def test_it_decodes_and_encodes_as_the_run_does(tmp_path, run_here, node, kind):
 
 def test_all_test_images_are_shown_where_there_are_few(tmp_path, run_here, monkeypatch):
     few = replace(bundled(), test=bundled().test.some(slice(20)))
-    monkeypatch.setattr("mnist.commands.explore.load_same_dataset", lambda *_: few)
+    monkeypatch.setattr("mnist.commands.explored.load_same_dataset", lambda *_: few)
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
     _, known = written(run_here, tmp_path)
-    assert known["test_labels"] == few.test.labels.tolist()
+    assert known["tests"]["labels"] == few.test.labels.tolist()
 
 
 @needs_node
@@ -304,21 +304,8 @@ def test_a_run_that_no_page_can_show_is_refused(tmp_path, run_here, name, model,
     assert not (tmp_path / "page.html").exists()
 
 
-@pytest.mark.parametrize("opens", [True, False])
-def test_without_a_file_it_opens_a_browser(tmp_path, run_here, monkeypatch, opens):
-    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
-    monkeypatch.setenv("DISPLAY", ":0")
-    asked = []
-    monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) or opens)
-    done = run_here(SCRIPT, "--feature-size", 3)
-    assert done.returncode == 0
-    assert asked == [(tmp_path / "mnist3.ckpt" / "explore.html").as_uri()]
-    assert ("there is none here" in done.stdout) is not opens
-
-
 def test_without_a_display_it_says_where_the_page_is(tmp_path, run_here, monkeypatch):
     save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
-    monkeypatch.setattr("webbrowser.open", pytest.fail)
     monkeypatch.setattr("sys.platform", "linux")
     done = run_here(SCRIPT, "--feature-size", 3)
     assert done.returncode == 0

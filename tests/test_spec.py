@@ -97,6 +97,7 @@ def test_a_data_set_elsewhere_has_its_own_specification():
 MNISTS = {10, 28, 784}
 ALLOWED = {
     "commands/encoder_vis.py": {10},  # dimensions in one figure, images to a side of a map
+    "commands/explored.py": {10},  # classes of a geodesic, images in a row
     "commands/generate_all.py": {10},  # pictures in a row
     "evaluation/handwriting.py": {10},  # nearest writers, images of one
     "data/augment.py": {10},  # a slope
@@ -104,6 +105,8 @@ ALLOWED = {
     "methods/categorical_aae.py": {10},  # dimensions of a style
     "figures/animation.py": {10},  # milliseconds to a hundredth of a second
     "figures/display.py": {10},  # seconds to wait for an answer
+    "figures/explorer_panels.py": {10},  # classes in two rows, steps of an arrow key
+    "figures/explorer_parts.py": {10},  # page steps of a slider
     "figures/plotting.py": {10},  # points and inches
     "figures/sheets.py": {10},  # screen pixels, and few classes
     "networks/sharpness.py": {10},  # steps of a bisection

@@ -187,7 +187,7 @@ def test_doubts_about_a_scan_are_told(tmp_path, run_here):
     constant_classifier(tmp_path / "mnist-classifier.ckpt", 5)
     assert warnings_for(5, usual=1.0) == []
     assert warnings_for(7, usual=1.0) == [
-        "warning: scan.png is read as a 5 by mnist-classifier.ckpt, and --digit 7 was given"
+        "warning: scan.png is read as a 5 by mnist-classifier.ckpt, not as a 7"
     ]
     (step,) = (tmp_path / "mnist-classifier.ckpt" / "checkpoints").iterdir()
     (step / "weights.safetensors").write_bytes(b"")

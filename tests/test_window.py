@@ -1,7 +1,6 @@
 """The windows, opened for real on a screen that nobody sees: hovered, clicked, brushed, closed."""
 
 import io
-import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-import torch._dynamo  # noqa: F401  loaded after Qt, by any test that follows, it crashes
 from conftest import SMALL, SMALL_MODELS, bundled, command, environment, save_run
 from PIL import Image
 
@@ -22,38 +20,7 @@ from mnist.data.spec import DataSpec
 from mnist.training.checkpoint import Progress
 from mnist.training.run import balanced_sample
 
-
-@pytest.fixture(scope="module")
-def screen():
-    """The name of a virtual X display that Qt can open, or None where this machine has none."""
-    if not shutil.which("Xvfb"):
-        yield None
-        return
-    reading, writing = os.pipe()
-    with subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1600x1200x24"],
-        pass_fds=[writing],
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        os.close(writing)
-        with open(reading) as pipe, pytest.MonkeyPatch.context() as patch:
-            patch.setenv("DISPLAY", f":{pipe.readline().strip()}")
-            patch.setenv("XDG_RUNTIME_DIR", "/tmp")
-            patch.delenv("QT_QPA_PLATFORM", raising=False)
-            # Asked of Qt alone: were it our own probe, a bug in that would skip its test.
-            opens = "from PyQt5.QtWidgets import QApplication; QApplication([])"
-            opened = subprocess.run([sys.executable, "-c", opens], stderr=subprocess.DEVNULL)
-            yield os.environ["DISPLAY"] if opened.returncode == 0 else None
-        server.kill()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def platform(screen):
-    """Without a display Qt draws in memory: windows work there too, only nobody could see them."""
-    with pytest.MonkeyPatch.context() as patch:
-        if screen is None:
-            patch.setenv("QT_QPA_PLATFORM", "offscreen")
-        yield
+pytestmark = pytest.mark.usefixtures("platform")
 
 
 @pytest.fixture

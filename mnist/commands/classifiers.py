@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist.commands.flags import CLASSIFIER_DIR, ToolFlags
 from mnist.commands.tools import open_directory
-from mnist.errors import UserError
+from mnist.errors import UserError, warn
 from mnist.methods import CLASSIFIER
 from mnist.training.environment import choose_device
 from mnist.training.log import Report
@@ -26,6 +26,17 @@ def is_trained(directory: Path) -> bool:
 def usual_place(run: Run, default: str) -> Path:
     """Where the classifier that is used without being named lies: beside the run."""
     return Path(run.name).parent / default
+
+
+def trained_beside(run: Run) -> Run | None:
+    """The usual classifier, if it is there, trained, and of images and classes as the run's."""
+    directory = usual_place(run, CLASSIFIER_DIR)
+    try:
+        there = open_directory(directory) if is_trained(directory) else None
+    except UserError as problem:
+        warn(f"the classifier is not asked: {problem}")
+        return None
+    return there if there and there.can_classify and there.spec == run.spec else None
 
 
 def open_classifier(

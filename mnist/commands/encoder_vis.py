@@ -225,12 +225,19 @@ def project(
             for i, share in enumerate(pca.explained_variance_ratio_)
         )
         return points, (first, second)
-    from sklearn.manifold import TSNE
+    points = tsne(inputs, flags.seed)
+    return points, (f"t-SNE of {what}, first", f"t-SNE of {what}, second")
+
+
+def tsne(inputs: np.ndarray, seed: int) -> np.ndarray:
+    """Rows of numbers [B, N] in a plane [B, 2], near those they are near to, by scikit-learn.
+
+    van der Maaten & Hinton 2008, Visualizing Data using t-SNE. It needs four rows.
+    """
+    from sklearn.manifold import TSNE  # late: a second to import
 
     perplexity = min(30, (len(inputs) - 1) / 3)
-    tsne = TSNE(2, perplexity=perplexity, init="random", random_state=flags.seed)
-    points = tsne.fit_transform(inputs)
-    return points, (f"t-SNE of {what}, first", f"t-SNE of {what}, second")
+    return TSNE(2, perplexity=perplexity, init="random", random_state=seed).fit_transform(inputs)
 
 
 def write_csv(path: Path, spec: DataSpec, found: Measured, index: Tensor) -> None:

@@ -17,14 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist import files
-from mnist.commands.classifiers import is_trained, usual_place
-from mnist.commands.flags import CLASSIFIER_DIR, KINDS, GenerateAllFlags
-from mnist.commands.hands import hand_of, known_writers, page_of, pictures_in, written_by
+from mnist.commands.classifiers import trained_beside
+from mnist.commands.flags import KINDS, GenerateAllFlags
+from mnist.commands.hands import doubts_of, hand_of, known_writers, page_of, pictures_in, written_by
 from mnist.commands.tools import (
     as_style,
     check_output,
     class_of,
-    open_directory,
     open_run,
     show,
     test_images,
@@ -57,10 +56,6 @@ ACROSS = 10  # of somebody's pictures in a row
 WIDE = 26  # columns of classes at most, side by side
 SHEET = 20  # images in a row, where there is one of each of more than half as many styles
 SHOWN = 8  # coordinates of a style that fit beside a row
-# A reconstruction is poor whose squared error is so many times the mean of test images. Of 20,000
-# training images, in runs with 4, 8 and 16 numbers, it is so of 2 to 5 in 1,000 with their own
-# digit, and with another of 56 to 73 in 100.
-FAR = 3
 
 
 class Rows(NamedTuple):
@@ -253,38 +248,9 @@ def own_image(run: Run, path: str, digit: str) -> tuple[Tensor, int]:
     run.require("encode")
     label = class_of(run, digit)
     image = read_alike(path, run.config["training"]["dataset"], run.spec, tell=warn)
-    warn_of_doubts(run, image, label, path)
+    for doubt in doubts_of(run, trained_beside(run), image, label, path):
+        warn(doubt)
     return image, label
-
-
-def warn_of_doubts(run: Run, image: Tensor, label: int, what: str) -> None:
-    """Warn where somebody's picture [1, C, H, W] seems to show another class, or none.
-
-    The usual classifier is asked for its opinion only if it is there and trained.
-    """
-    labels = torch.tensor([label])
-    rebuilt = run.decode(run.encode(image, labels), labels).cpu()
-    error = (rebuilt - image).square().mean().item()
-    usual = run.numbers.get("test_mse")  # that of test images; none in a run of no epoch
-    if usual and error > FAR * usual:
-        warn(
-            f"the encoder does not recognise {what} as {run.spec.named(label)}: its reconstruction "
-            f"is {error / usual:.1f} times as far off as those of test images"
-        )
-    directory = usual_place(run, CLASSIFIER_DIR)
-    try:
-        classifier = open_directory(directory) if is_trained(directory) else None
-    except UserError as problem:
-        warn(f"the classifier is not asked: {problem}")
-        return
-    if classifier is None or not classifier.can_classify or classifier.spec != run.spec:
-        return
-    read = int(classifier.read(image))
-    if read != label:
-        none = read == run.spec.classes
-        seen = f"no {run.spec.class_word}" if none else run.spec.named(read)
-        name = run.spec.class_names[label]
-        warn(f"{what} is read as {seen} by {directory}, and --digit {name} was given")
 
 
 def end_of(run: Run, text: str, data_dir: str | None) -> Tensor:

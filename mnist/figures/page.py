@@ -71,6 +71,14 @@ def floats(numbers: np.ndarray) -> str:
     return text_of(np.ascontiguousarray(numbers, "<f4").tobytes())
 
 
+def nibbles(levels: np.ndarray) -> str:
+    """Numbers from 0 to 1, in sixteen steps, as network.js's `levels` reads them."""
+    even, odd = (
+        np.pad(np.round(15 * levels).astype(np.uint8), (0, len(levels) % 2)).reshape(-1, 2).T
+    )
+    return text_of((even | odd << 4).tobytes())
+
+
 def layer(weights: np.ndarray, bias: np.ndarray) -> dict[str, Any]:
     """A linear layer, weights [J, K] and bias [J], as network.js takes it, in 12 bits a weight."""
     outputs, inputs = weights.shape

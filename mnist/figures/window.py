@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -323,6 +324,9 @@ def as_pixmap(pixels: np.ndarray) -> QPixmap:
 @functools.cache  # kept for good: a window outliving it would abort the process
 def application() -> QApplication:
     """Qt's one object for the process."""
+    # OpenGL, which nothing here draws by, may bring an LLVM along, and where that is loaded first
+    # triton's crashes, which torch loads only when it needs it: for a geodesic.
+    os.environ.setdefault("QT_XCB_GL_INTEGRATION", "none")
     there = QApplication.instance()
     return there if isinstance(there, QApplication) else QApplication(sys.argv[:1])
 
@@ -385,6 +389,7 @@ def run(window: Window) -> None:
         window.show()
         app.exec_()
     finally:
+        window.close()
         beat.stop()
         signal.signal(signal.SIGINT, handler)
         sys.excepthook = before

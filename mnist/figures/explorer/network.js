@@ -205,6 +205,14 @@ function floats(base64) {
   return new Float32Array(bytes(base64).buffer);
 }
 
+/** Numbers from 0 to 1 in sixteen steps, two in a byte. */
+function levels(base64) {
+  const packed = bytes(base64), found = new Float32Array(2 * packed.length);
+  for (let i = 0; i < found.length; i++)
+    found[i] = (i & 1 ? packed[i >> 1] >> 4 : packed[i >> 1] & 15) / 15;
+  return found;
+}
+
 /** Weights of 12 bits each, two in three bytes, from −2047 to 2047 times the scale of their row. */
 function unpacked(base64, scales, inputs, out) {
   const packed = bytes(base64);

@@ -8,9 +8,15 @@ const [channels, tall, wide] = run.image_shape;
 const labels = run.conditional ? run.class_names.map((_, i) => i) : [0];
 const BEYOND = 0.25; // of the way between the prior's outer quantiles, that sliders go beyond them
 const samples = rows(floats(run.samples), run.feature_size);
-const tests = {styles: rows(floats(run.test_styles), run.feature_size), labels: run.test_labels};
+const NEAREST = 6; // test images shown
+const tests = run.tests
+  ? {
+    images: levels(run.tests.images),
+    labels: run.tests.labels,
+    styles: rows(floats(run.tests.styles), run.feature_size),
+  } : {images: [], labels: [], styles: []};
 
-const state = {style: run.start, sharpness: run.sharpness, locked: new Set()};
+const state = {style: samples[0], sharpness: run.sharpness, locked: new Set()};
 const past = [], future = [], kept = [];
 let hand = []; // {mean, deviation} of each drawing
 
@@ -65,6 +71,7 @@ function draw() {
   byId("written").setAttribute("aria-label", `Every ${run.class_word} in the style ${numbers}`);
   showSliders();
   showMap();
+  showNearest();
   writeText();
   byId("undo").disabled = !past.length;
   byId("redo").disabled = !future.length;
@@ -137,9 +144,9 @@ const sliders = run.quantiles.map(([low, middle, high], i) => {
   range.addEventListener("input", () => setNumber(i, +range.value, false));
   track.addEventListener("dblclick", () => setNumber(i, middle));
   row.append(name, track, value, lock);
-  byId("sliders").append(row);
-  return {range, value, band, place};
+  return {row, range, value, band, place};
 });
+for (const i of run.order) byId("sliders").append(sliders[i].row);
 byId("sliders").classList.toggle("many", sliders.length > 12);
 
 function setNumber(i, x, remembered = true) {
@@ -241,6 +248,29 @@ function showMap() {
   pen.stroke();
 }
 
+const near = tests.labels.slice(0, NEAREST).map(() => {
+  const figure = document.createElement("figure"), canvas = document.createElement("canvas");
+  const caption = document.createElement("figcaption");
+  canvas.setAttribute("role", "img");
+  figure.append(canvas, caption);
+  byId("nearest").append(figure);
+  return {canvas, caption};
+});
+byId("nearest-title").hidden = !near.length;
+
+/** The test images whose styles are nearest to this one. */
+function showNearest() {
+  const away = tests.styles.map((style, i) =>
+    [style.reduce((sum, x, k) => sum + (x - state.style[k]) ** 2, 0), i]);
+  away.sort(([one], [other]) => one - other);
+  near.forEach(({canvas, caption}, place) => {
+    const [, i] = away[place];
+    paint(canvas, tests.images.subarray(i * run.pixels, (i + 1) * run.pixels));
+    caption.textContent = run.class_names[tests.labels[i]];
+    canvas.setAttribute("aria-label", `A test image: ${caption.textContent}`);
+  });
+}
+
 function onMap(event) {
   const canvas = byId("map"), box = canvas.getBoundingClientRect(), {axes, back} = mapping();
   const place = back(
@@ -277,6 +307,7 @@ function dragged(element, start, move, end = () => {}) {
 // --- drawing --------------------------------------------------------------------------------------
 
 const canvas = byId("pen"), pen = canvas.getContext("2d", {willReadFrequently: true});
+const LARGEST = 50e6, LARGEST_FILE = 20e6; // pixels and bytes of a picture
 let blank = true, at = null;
 
 function clearDrawing() {
@@ -340,6 +371,28 @@ function look() {
   return found;
 }
 
+/** Put a picture from a file or the clipboard on the pad, its shape kept, and look at it. */
+async function takePicture(file) {
+  if (!file) return;
+  let picture;
+  try {
+    if (file.size > LARGEST_FILE) throw new RangeError("too large");
+    picture = await createImageBitmap(file);
+    if (picture.width * picture.height > LARGEST) throw new RangeError("too large");
+  } catch (error) {
+    byId("said").textContent = error instanceof RangeError
+      ? "this picture is too large: make it smaller" : "this is no picture that can be read";
+    return;
+  }
+  clearDrawing();
+  const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
+  const [width, height] = [picture.width * scale, picture.height * scale];
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(picture, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+  blank = false;
+  look();
+}
+
 function forget() {
   hand = [];
   clearDrawing();
@@ -351,6 +404,13 @@ if (run.encoder && run.as_mnist) {
   byId("class").hidden = !run.conditional;
   dragged(canvas, (event) => { at = null; stroke(event); }, stroke, look);
   byId("class").addEventListener("change", look);
+  byId("picture").addEventListener("change", () => takePicture(byId("picture").files[0]));
+  document.addEventListener("paste", ({clipboardData}) => takePicture(clipboardData.files[0]));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault(); // or the browser would leave this page for the picture
+    takePicture(event.dataTransfer.files[0]);
+  });
   byId("clear").addEventListener("click", clearDrawing);
   byId("forget").addEventListener("click", forget);
   byId("add").addEventListener("click", () => {
