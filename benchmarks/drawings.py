@@ -80,7 +80,7 @@ def drawn(image: Tensor, height: float, folder: Path) -> Tensor:
     """An image [H, W] traced on the pad, as the encoder sees it: [1, 1, 28, 28]."""
     from PyQt5.QtCore import QPointF
 
-    from mnist.figures.explorer_window import Pad
+    from mnist.figures.explorer_parts import Pad
 
     pad = Pad()
     for start, end in lines(image, height, pad.width()):
