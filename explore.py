@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A style space to play with in a browser: sliders, a map and a pad to draw on.
+"""A style space to play with: sliders, a map and a pad to draw on, in a window or a browser.
 
-It is one HTML file, DIR/explore.html, which holds the networks and loads nothing: it opens by a
-double click, without a network, on a phone as well.
+With --html it is one file, which holds the networks and loads nothing: it opens by a double click,
+without a network, on a phone as well. Where there can be no window that is DIR/explore.html.
 
 example: ./explore.py
          ./explore.py --feature-size 8 --html page.html

@@ -42,13 +42,16 @@ sys.path.insert(0, sys.argv[1])
 from mnist.commands.explore import explore
 from mnist.commands.flags import ExploreFlags
 from mnist.figures import explorer_window
+from PyQt5.QtCore import QTimer
 
 class Timed(explorer_window.ExplorerWindow):
     def paintEvent(self, event):
         super().paintEvent(event)
+        QTimer.singleShot(0, self.painted)  # after its children, too
+
+    def painted(self):
         print("painted", time.time(), flush=True)
-        self.soon.timeout.connect(self.close)
-        self.soon.start()
+        self.close()
 
 explorer_window.ExplorerWindow = Timed
 explore(ExploreFlags(ckpt_dir=sys.argv[2]))
@@ -78,30 +81,27 @@ def opened(directory: str) -> ExplorerWindow:
 
 
 def dragging(directory: str, count: int) -> dict[str, list[float]]:
-    """Milliseconds of each of so many moves of a slider, after as many that warm up: alone, and
-    while a geodesic is computed beside it."""
+    """Milliseconds of each of so many moves of a slider, after as many that warm up; and of those
+    while a first geodesic is computed beside it."""
     window = opened(directory)
     slider = next(iter(window.style_panel.sliders.values()))
 
-    def moves() -> list[float]:
-        times = []
-        for i in range(2 * count):
-            began = time.perf_counter()
-            slider.setValue(100 + i % 200)
-            while window.soon.isActive():
-                QApplication.processEvents()
-            QApplication.processEvents()  # what was drawn is painted
-            times.append(1000 * (time.perf_counter() - began))
-        return times[count:]
+    def move(place: int) -> float:
+        began = time.perf_counter()
+        slider.setValue(100 + place % 200)
+        while window.soon.isActive():
+            QApplication.processEvents()
+        QApplication.processEvents()  # what was drawn is painted
+        return 1000 * (time.perf_counter() - began)
 
-    found = {"a drag": moves()}
+    found = {"a drag": [move(i) for i in range(2 * count)][count:]}
     for style in window.space.samples[:2]:
         window.written.take(style)
         window.written.keep()
     window.written.curved.setChecked(True)
     busy = []
     while window.tasks:
-        busy += moves()[:10]
+        busy.append(move(len(busy)))
     found["a drag while a geodesic is computed"] = busy
     window.close()
     return found

@@ -29,8 +29,9 @@ from pathlib import Path
 
 from IPython.display import Image
 
-project = Path.cwd().parent  # a notebook starts in its own folder, docs
-os.chdir(tempfile.mkdtemp())  # what the commands write is kept out of the project
+if "project" not in globals():
+    project = Path.cwd().parent  # a notebook starts in its own folder, docs
+    os.chdir(tempfile.mkdtemp())  # what the commands write is kept out of the project
 """
 STEP = re.compile(
     r"^    \./(?P<command>.+)\n\n!\[.*?\]\((?P<picture>lesson/.+?)\)\n", flags=re.MULTILINE

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL, bundled, save_run
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 import mnist
@@ -332,6 +332,20 @@ def test_a_picture_is_put_on_the_pad(browser, run):
     assert np.abs(np.array(seen) - expected.ravel()).max() < 1e-5
     style = run.encode(torch.tensor(expected).float().reshape(1, 1, 28, 28), torch.tensor([0]))
     assert state(browser) == pytest.approx(style[0].tolist(), abs=0.02)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_wide_picture_is_seen_alike_dark_or_light(browser, dark):
+    """Where it ends the pad goes on as its rim."""
+    ink = Image.new("L", (560, 280), 30 if dark else 235)
+    ImageDraw.Draw(ink).line([(250, 60), (310, 60), (270, 220)], 220 if dark else 40, width=24)
+    buffer = io.BytesIO()
+    ink.save(buffer, "PNG")
+    pasted(browser, buffer.getvalue(), "7.png")
+    seen = np.array(browser.execute_script("return [...prepared().image]")).reshape(28, 28)
+    assert seen[seen > 0.5].size < 120
+    rows = np.flatnonzero((seen > 0.5).any(1))
+    assert rows.max() - rows.min() in (18, 19, 20)
 
 
 @pytest.mark.parametrize("kind", ["text", "cut", "bomb", "empty"])

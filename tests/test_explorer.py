@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from mnist.commands.explored import Explored
 from mnist.commands.flags import ExploreFlags
 from mnist.commands.tools import open_run
 from mnist.data.scan import read_scan
-from mnist.figures.exploration import Exploration, Seen
+from mnist.data.spec import DataSpec
+from mnist.errors import UserError
+from mnist.figures.exploration import Explorable, Exploration, OnMap, Seen
 from mnist.latent.manifold import flat, length
 from mnist.latent.two_covariance import product_of_posteriors
 from mnist.training.checkpoint import Progress
@@ -96,8 +99,12 @@ def draw_a_seven(window):
 
 def pixels_of(images):
     """What an `Images` shows, [B, H, W] of ink in [0, 255]."""
+    from PyQt5.QtGui import QImage
+
     every = []
-    for picture in images.pictures:
+    for picture in (
+        each.toImage().convertToFormat(QImage.Format_RGB888) for each in images.pictures
+    ):
         bits = picture.constBits().asstring(picture.sizeInBytes())
         every.append(np.frombuffer(bits, np.uint8).reshape(picture.height(), -1)[:, ::3])
     return 255 - np.stack([each[:, : images.pictures[0].width()] for each in every])
@@ -223,7 +230,10 @@ def test_a_slider_is_dragged_and_goes_back(window, space):
 
     before, slider = window.state.style, window.style_panel.sliders[1]
     others = before[[0, 2]].tolist()
-    drag(slider, [(slider.place(before[1].item()), 15), (slider.place(1.0), 15)])
+    drag(slider, [(slider.place(-1.0), 15), (slider.place(0.0), 15), (slider.place(-0.5), 15)])
+    settle(window)
+    first = window.state.style
+    drag(slider, [(slider.place(0.5), 15), (slider.place(1.0), 15)])
     settle(window)
     step = (slider.most - slider.least) / 400
     assert window.state.style[1].item() == pytest.approx(1.0, abs=2 * step)
@@ -231,7 +241,10 @@ def test_a_slider_is_dragged_and_goes_back(window, space):
     expected = 255 * space.written(window.state.style, space.sharpness)[:, 0].numpy()
     assert np.abs(pixels_of(window.written.images) - expected).max() <= 0.5 + 1e-3
     QTest.keyClick(window, Qt.Key_Z)
+    assert torch.equal(window.state.style, first)
+    QTest.keyClick(window, Qt.Key_Z)
     assert torch.equal(window.state.style, before)
+    QTest.keyClick(window, Qt.Key_Y)
     QTest.keyClick(window, Qt.Key_Y)
     assert window.state.style[1].item() == pytest.approx(1.0, abs=2 * step)
     QTest.mouseDClick(slider, Qt.LeftButton)
@@ -358,6 +371,13 @@ def test_a_picture_is_dropped_and_pasted(window, space, tmp_path):
     application().clipboard().setMimeData(mime(image=QImage(str(tmp_path / "scan.png"))))
     window.paste()
     assert torch.equal(window.state.style, expected)
+    window.drawing.label.setCurrentIndex(7)
+    window.drawing.label.activated.emit(7)
+    again = space.run.encode(read_scan(tmp_path / "scan.png"), torch.tensor([7]))[0]
+    assert torch.allclose(window.state.style, again, atol=1e-5)
+    for _ in range(3):  # each picture is a step of its own
+        window.undo()
+    assert torch.equal(window.state.style, space.samples[0])
     assert window.drawing.pad.blank  # the next stroke begins a new drawing
 
 
@@ -383,6 +403,10 @@ def test_what_is_no_picture_is_said_in_a_line(window, tmp_path, name, content, s
     before = window.state.style
     drop(window, mime(path=tmp_path / name))
     assert says in window.drawing.said.text()
+    assert torch.equal(window.state.style, before)
+    broken = mime()
+    broken.setData("application/x-qt-image", b"junk")
+    drop(window, broken)
     assert torch.equal(window.state.style, before)
     drop(window, mime(address="https://example.org/7.png"))
     assert "only pictures on this machine" in window.drawing.said.text()
@@ -434,10 +458,8 @@ def test_what_a_classifier_reads_is_below_the_images(tmp_path, window, space):
     ]
 
 
-def save_as(window, monkeypatch, path, chosen=""):
-    monkeypatch.setattr(
-        "PyQt5.QtWidgets.QFileDialog.getSaveFileName", lambda *_: (str(path), chosen)
-    )
+def save_as(window, monkeypatch, path):
+    monkeypatch.setattr(window, "ask_for_file", lambda _: str(path))
     window.save()
     settle(window)
     return window.status.currentMessage()
@@ -459,10 +481,28 @@ def test_it_saves_pictures_outlines_arrays_and_a_walk(window, space, tmp_path, m
         assert np.array_equal(arrays["styles"], style.expand(10, -1))
     with Image.open(tmp_path / "s.gif") as walk:
         assert walk.n_frames > 20
-    assert save_as(window, monkeypatch, tmp_path / "t", "arrays (*.npz)").endswith("t.npz")
     assert ".txt is not one of" in save_as(window, monkeypatch, tmp_path / "t.txt")
     assert "cannot write" in save_as(window, monkeypatch, tmp_path / "none" / "t.png")
-    assert save_as(window, monkeypatch, "")  # cancelled: nothing happens
+    before = sorted(tmp_path.iterdir())
+    window.say("nothing yet")
+    assert save_as(window, monkeypatch, "") == "nothing yet"  # the question was not answered
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_without_a_suffix_gets_that_of_the_chosen_kind(window, tmp_path):
+    from PyQt5.QtCore import QTimer
+    from PyQt5.QtWidgets import QFileDialog, QLineEdit
+
+    def answer():
+        (dialog,) = window.findChildren(QFileDialog)
+        dialog.setOption(QFileDialog.DontUseNativeDialog)
+        dialog.selectNameFilter("arrays (*.npz)")
+        dialog.filterSelected.emit("arrays (*.npz)")
+        dialog.findChild(QLineEdit).setText(str(tmp_path / "t"))
+        dialog.accept()
+
+    QTimer.singleShot(200, answer)
+    assert window.ask_for_file("picture (*.png);;arrays (*.npz)") == str(tmp_path / "t.npz")
 
 
 def test_the_style_is_copied_and_typed(window, space):
@@ -574,6 +614,77 @@ def test_runs_of_other_kinds(tmp_path, monkeypatch, name, model, draws, shown):
     window.written.keep()
     settle(window)
     window.close()
+
+
+def test_no_window_but_its_own_is_shown(tmp_path, monkeypatch):
+    from PyQt5.QtWidgets import QApplication
+
+    from mnist.figures.explorer_window import ExplorerWindow
+    from mnist.figures.window import application
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mnist.commands.explored.load_same_dataset", lambda *_: bundled())
+    save_run(tmp_path / "mnist3.ckpt", "aae", SMALL)
+    application()
+    before = {each for each in QApplication.topLevelWidgets() if each.isVisible()}
+    window = ExplorerWindow(explored(), "t", tmp_path / "e.png")
+    after = {each for each in QApplication.topLevelWidgets() if each.isVisible()}
+    assert after <= before
+    window.close()
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 24), (1, 32, 32)])
+def test_letters_in_colour_and_of_other_sizes(tmp_path, shape):
+    spec = DataSpec(shape, tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "letter")
+    generator = torch.Generator().manual_seed(0)
+
+    class Letters(Explorable):
+        about, conditional, draws, sharpness = "letters", True, False, 1.0
+        quantiles, order = [[-2.0, 0.0, 2.0]] * 14, [*range(13, -1, -1)]
+        samples = torch.randn(20, 14, generator=generator)
+        suffixes: ClassVar[dict[str, str]] = {".png": "picture"}
+
+        def written(self, style, sharpness):
+            images = torch.linspace(0, 1, 26 * spec.pixels).reshape(26, *shape)
+            return (images + style[0]).clamp(0, 1)
+
+        def tests(self):
+            images = torch.rand(60, *shape, generator=generator)
+            return OnMap(images, torch.arange(60) % 26, torch.randn(60, 14, generator=generator))
+
+        def line(self, text, style, sharpness):
+            raise UserError("--text: none")
+
+        def opinion(self, images):
+            return torch.arange(26), torch.full((26,), 0.5)
+
+        look_at = together = content = plane = geodesic = None
+
+    Letters.spec = spec
+    window = opened(Letters(), tmp_path)
+    assert len(window.written.images.pictures) == 26
+    assert [*window.style_panel.sliders] == [*range(13, -1, -1)]
+    window.written.reads.setChecked(True)
+    window.random()
+    settle(window)
+    assert window.written.images.captions[25] == "Z 50%"
+    assert window.text.line.text() == ""
+    window.text.text.setText("AZ")
+    window.text.draw_rest()
+    assert window.text.line.text() == "none"
+    colour = window.map_panel.nearest.pictures[0].toImage().pixelColor(3, 3)
+    grey = colour.red() == colour.green() == colour.blue()
+    assert grey is (shape[0] == 1)
+    window.close()
+
+
+def test_a_geodesic_that_cannot_be_found_is_said_in_a_line(window, space):
+    far = torch.full((3,), torch.inf)
+    window.state.kept = [far, -far]
+    window.written.curved.setChecked(True)
+    settle(window)
+    assert "no geodesic between these styles" in window.status.currentMessage()
+    assert window.written.way is None
 
 
 def test_without_the_images_there_is_a_map_of_none(tmp_path, monkeypatch, capsys):

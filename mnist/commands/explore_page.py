@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mnist.commands.explored import Explored
 from mnist.data.scan import is_like_mnist
 from mnist.errors import UserError
+from mnist.figures.exploration import TEXT
 from mnist.figures.page import floats, layer, nibbles
 from mnist.figures.plotting import COLOURS
 from mnist.networks.decoder import Decoder
@@ -16,7 +17,6 @@ from mnist.networks.encoder import LEAST, MOST, Encoder
 from mnist.training.run import Run
 
 ACTIVATIONS = {nn.ReLU: "relu", nn.GELU: "gelu"}
-TEXT = "31415926"
 
 
 def described(space: Explored) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from mnist.commands.hands import doubts_of
 from mnist.commands.written_text import write_text
 from mnist.data import Unavailable, load_same_dataset, title_of
 from mnist.data.scan import read_alike
-from mnist.errors import warn
+from mnist.errors import UserError, warn
 from mnist.figures import animation
-from mnist.figures.exploration import Explorable, Seen, Tests
+from mnist.figures.exploration import Explorable, OnMap, Seen
 from mnist.figures.images import grid, on_paper, spaced, tile, to_arrays, whole_scale
 from mnist.figures.text import as_outlines, as_picture, set_lines
 from mnist.latent.geodesics import connect
@@ -35,6 +35,7 @@ SHOWN = 500  # test images on the map
 QUANTILES = 0.025, 0.5, 0.975
 SORTED = 12  # dimensions, beyond which those come first that change the images most
 MEASURED = 10  # classes at most, of whose images a geodesic is
+COLUMNS = 160  # of their Jacobians, classes by dimensions, which is what takes memory
 ACROSS = 10  # classes in a row, of what is saved
 WALK, FRAME = 12, 0.08  # frames of a walk from a style to the next, and seconds of each
 WANDERED = 4  # styles of a walk where none are kept
@@ -49,7 +50,6 @@ class Explored(Explorable):
 
     Attributes:
         title: of a window or page.
-        shown: which test images are on the map, int64 [T], after `tests`.
     """
 
     def __init__(self, run: Run, flags: ExploreFlags):
@@ -122,7 +122,9 @@ class Explored(Explorable):
 
     # --- what takes seconds -------------------------------------------------------------------
 
-    def tests(self) -> Tests | None:
+    def tests(self) -> OnMap | None:
+        import torch._dynamo  # noqa: F401  which a geodesic's first derivative would stop for
+
         if not self.run.has_encoder:
             return None
         try:
@@ -132,19 +134,23 @@ class Explored(Explorable):
             return None
         shown = balanced_sample(test.labels, min(SHOWN, len(test)), self.flags.seed)
         batch = test.batch(shown)
-        return Tests(batch.images, batch.labels, self.run.style_tensor(test, shown))
+        return OnMap(batch.images, batch.labels, self.run.style_tensor(test, shown))
 
     def plane(self, styles: Tensor) -> Tensor:
         return torch.from_numpy(tsne(styles.numpy(), self.flags.seed))
 
     def geodesic(self, start: Tensor, end: Tensor) -> Tensor:
-        few = torch.linspace(0, len(self.labels) - 1, min(MEASURED, len(self.labels))).long()
+        count = max(1, min(MEASURED, len(self.labels), COLUMNS // len(start)))
+        few = torch.linspace(0, len(self.labels) - 1, count).long()
 
         def decode(styles: Tensor) -> Tensor:
             pairs = styles.repeat_interleave(len(few), 0), few.repeat(len(styles))
             return self.run.decoder(*pairs).cpu().reshape(len(styles), -1)
 
-        return connect(decode, start[None], end[None]).points[0]
+        try:
+            return connect(decode, start[None], end[None]).points[0]
+        except (ValueError, RuntimeError) as error:  # NaN, a singular matrix, no memory
+            raise UserError(f"no geodesic between these styles: {error}") from error
 
     # --- files --------------------------------------------------------------------------------
 

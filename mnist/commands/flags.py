@@ -191,7 +191,7 @@ class ExploreFlags(RunFlags):
     """Flags of explore.py.
 
     Args:
-        html (FILE): write the page there, and open it nowhere.
+        html (FILE): write a page for a browser there, instead of opening a window.
     """
 
     html: str | None = None

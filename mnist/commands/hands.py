@@ -68,19 +68,21 @@ def doubts_of(run: Run, classifier: Run | None, image: Tensor, label: int, what:
         what: the picture is called.
     """
     labels, doubts = torch.tensor([label]), []
-    named = run.spec.named(label)
+    as_named = f" as {run.spec.named(label)}" if run.conditional else ""
     rebuilt = run.decode(run.encode(image, labels), labels).cpu()
     error = (rebuilt - image).square().mean().item()
     usual = run.numbers.get("test_mse")  # that of test images; none in a run of no epoch
     if usual and error > FAR * usual:
         doubts.append(
-            f"the encoder does not recognise {what} as {named}: its reconstruction is "
+            f"the encoder does not recognise {what}{as_named}: its reconstruction is "
             f"{error / usual:.1f} times as far off as those of test images"
         )
-    if classifier is not None and (read := int(classifier.read(image))) != label:
+    if classifier is None or not run.conditional:
+        return doubts
+    if (read := int(classifier.read(image))) != label:
         none = read == run.spec.classes
         seen = f"no {run.spec.class_word}" if none else run.spec.named(read)
-        doubts.append(f"{what} is read as {seen} by {classifier.name}, not as {named}")
+        doubts.append(f"{what} is read as {seen} by {classifier.name}, not{as_named}")
     return doubts
 
 

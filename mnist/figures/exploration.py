@@ -13,6 +13,7 @@ from torch import Tensor
 from mnist.data.spec import DataSpec
 
 MOST_STEPS = 200  # that `undo` goes back
+TEXT = "31415926"  # written where nothing else is asked for
 
 
 class Seen(NamedTuple):
@@ -24,7 +25,7 @@ class Seen(NamedTuple):
     doubts: Sequence[str]
 
 
-class Tests(NamedTuple):
+class OnMap(NamedTuple):
     """Test images on the map."""
 
     images: Tensor  # [T, C, H, W] in [0, 1]
@@ -88,7 +89,7 @@ class Explorable(ABC):
     # --- what takes seconds -------------------------------------------------------------------
 
     @abstractmethod
-    def tests(self) -> Tests | None:
+    def tests(self) -> OnMap | None:
         """Test images with their styles; None where there are none."""
 
     @abstractmethod
@@ -97,7 +98,10 @@ class Explorable(ABC):
 
     @abstractmethod
     def geodesic(self, start: Tensor, end: Tensor) -> Tensor:
-        """The way between styles [N] that changes the images of all classes least, [P, N]."""
+        """The way between styles [N] that changes images of several classes least, [P, N].
+
+        Raises UserError where there is none to be found.
+        """
 
 
 class Exploration:
@@ -135,8 +139,12 @@ class Exploration:
             self.past = [*self.past, self.style][-MOST_STEPS:]
             self.future = []
         self.by = by
+        self.style = self.unlocked(style)
+
+    def unlocked(self, style: Tensor) -> Tensor:
+        """A style [N], but for what is locked."""
         free = torch.tensor([i not in self.locked for i in range(len(style))])
-        self.style = torch.where(free, style, self.style)
+        return torch.where(free, style, self.style)
 
     def set(self, dimension: int, number: float, by: str = "") -> None:
         """Change one of the style's numbers; otherwise as `go`."""
@@ -160,7 +168,7 @@ class Exploration:
         """Take a style from one list, and leave this one in the other."""
         if source:
             other.append(self.style)
-            self.style = source.pop()
+            self.style = self.unlocked(source.pop())
             self.by = ""
 
     def look_at(self, picture: Path, label: int) -> Seen:

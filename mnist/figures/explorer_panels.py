@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import tempfile
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,7 @@ from PyQt5.QtWidgets import (
 from torch import Tensor
 
 from mnist.errors import UserError
-from mnist.figures.exploration import Tests
+from mnist.figures.exploration import TEXT, OnMap
 from mnist.figures.explorer_parts import (
     STEPS,
     Images,
@@ -39,12 +38,11 @@ from mnist.figures.explorer_parts import (
     Pad,
     StyleSlider,
     button,
-    in_colour,
+    drawn,
     row_of,
 )
 from mnist.figures.images import to_arrays
 from mnist.figures.plotting import COLOURS
-from mnist.figures.window import as_pixmap
 
 if TYPE_CHECKING:
     from mnist.figures.explorer_window import ExplorerWindow
@@ -54,7 +52,6 @@ SHARPEST = 4.0
 SEEN, SMALL = 112, 64  # screen pixels: of what is seen of a drawing, of a test image
 NEAREST = 6  # test images shown
 KEPT = 12  # styles in the strip
-TEXT = "31415926"
 
 
 class Panel(QGroupBox):
@@ -91,7 +88,7 @@ class WrittenPanel(Panel):
         every = f"Every {space.spec.class_word} in this style"
         super().__init__(every if space.conditional else "This style", explorer)
         self.names = list(space.spec.class_names) if space.conditional else [""]
-        self.captions: Sequence[str] = ()  # what a classifier has read in the images
+        self.count = 0  # of styles that have been kept
         self.way: Tensor | None = None  # the geodesic between the last two kept styles
         across = 1 if not space.conditional else 5 if len(self.names) <= 10 else 0
         self.images = Images(self.title(), across)
@@ -136,8 +133,7 @@ class WrittenPanel(Panel):
         self.column.addWidget(self.blending)
 
     def draw(self) -> None:
-        captions = self.captions if self.reads.isChecked() else ()
-        self.images.show_images(self.explorer.images, captions or self.names)
+        self.images.show_images(self.explorer.images, self.names)
         self.undo.setEnabled(bool(self.state.past))
         self.redo.setEnabled(bool(self.state.future))
 
@@ -151,23 +147,24 @@ class WrittenPanel(Panel):
             self.reads.setText("No classifier is trained yet: ./mnist-classifier.py")
             return
         names = [*self.space.spec.class_names, "none"]
-        self.captions = [
+        captions = [
             f"{names[read]} {chance:.0%}"
             for read, chance in zip(*(each.tolist() for each in opinion), strict=True)
         ]
-        self.images.show_images(self.explorer.images, self.captions)
+        self.images.show_images(self.explorer.images, captions)
 
     def keep(self) -> None:
         """Put the style into the strip."""
         style = self.state.style
         self.state.kept.append(style)
         images = to_arrays(self.space.written(style, self.state.sharpness)[:3])
-        pixmap = as_pixmap(np.concatenate([in_colour(each) for each in images], 1))
+        pixmap = drawn(np.concatenate([*images], 1))
         pixmap = pixmap.scaledToHeight(40, Qt.TransformationMode.SmoothTransformation)
         small = QToolButton()
         small.setIcon(QIcon(pixmap))
         small.setIconSize(pixmap.size())
-        small.setAccessibleName(f"Kept style {len(self.state.kept)}")
+        self.count += 1
+        small.setAccessibleName(f"Kept style {self.count}")
         small.setToolTip(self.explorer.as_text())
         small.clicked.connect(partial(self.take, style))
         self.strip.insertWidget(self.strip.count() - 1, small)
@@ -223,7 +220,7 @@ class StylePanel(Panel):
         for row, i in enumerate(self.space.order):
             name = f"z{i + 1}"
             slider, value = StyleSlider(name, self.space.quantiles[i]), QLabel()
-            slider.sliderPressed.connect(self.state.pause)
+            slider.pressed.connect(self.state.pause)
             slider.moved.connect(partial(self.move_to, i))
             lock = QCheckBox("lock")
             lock.setAccessibleName(f"lock {name}")
@@ -313,7 +310,8 @@ class DrawingPanel(Panel):
             f"Draw, or drop a picture; say what it is, and every {spec.class_word} is written "
             "like it. Several add up to one hand."
         )
-        self.picture: Path | None = None  # that was looked at last, while nothing is drawn
+        self.folder = tempfile.TemporaryDirectory()  # for what comes from no file
+        self.picture: Path | None = None  # that is looked at
         self.pad = Pad()
         self.pad.drawn.connect(self.look_at_drawing)
         self.seen = Images("What the encoder sees of it", 1, SEEN)
@@ -323,8 +321,9 @@ class DrawingPanel(Panel):
         self.label.addItems(spec.class_names)
         self.label.setAccessibleName(f"Which {spec.class_word} it is")
         self.label.activated.connect(self.look_again)
-        self.label.setVisible(self.space.conditional)
-        this_is.setVisible(self.space.conditional)
+        if not self.space.conditional:
+            self.label.hide()
+            this_is.hide()
         open_it = button("Open …", self.open_picture)
         self.column.addLayout(row_of(this_is, self.label, open_it, spread=True))
         self.column.addLayout(
@@ -340,20 +339,23 @@ class DrawingPanel(Panel):
 
     def look_at_drawing(self) -> None:
         """Take the style of what is drawn."""
-        self.picture = None
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "drawing.png"
-            self.pad.image.save(str(file))
-            self.look_at(file)
+        self.look_at(self.saved(self.pad.image))
+
+    def saved(self, image: QImage) -> Path:
+        """An image in a file."""
+        file = Path(self.folder.name) / "picture.png"
+        image.save(str(file))
+        return file
 
     def look_at_picture(self, picture: Path) -> None:
         """Take the style of a picture in a file."""
+        self.state.pause()
         if self.look_at(picture):
-            self.picture = picture
             self.pad.show_picture(picture)
 
     def look_at(self, picture: Path) -> bool:
         """Take the style of a picture; whether anything is seen in it."""
+        self.picture = picture
         try:
             seen = self.state.look_at(picture, self.label.currentIndex())
         except UserError as error:
@@ -368,20 +370,17 @@ class DrawingPanel(Panel):
         """The same is said to be another class."""
         if self.picture:
             self.look_at(self.picture)
-        elif not self.pad.blank:
-            self.look_at_drawing()
 
     def look_at_data(self, data: Any) -> None:
         """Look at what was dropped or pasted."""
         places = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
+        image = data.imageData()
         if places:
             self.look_at_picture(Path(places[0]))
+        elif isinstance(image, QImage) and not image.isNull():
+            self.look_at_picture(self.saved(image))
         elif data.hasImage():
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "picture.png"
-                QImage(data.imageData()).save(str(file))
-                self.look_at_picture(file)
-            self.picture = None
+            self.said.setText("this is no picture that can be read")
         elif data.hasUrls():
             self.said.setText("only pictures on this machine can be looked at")
 
@@ -395,13 +394,16 @@ class DrawingPanel(Panel):
         """What was drawn is one of several by the same person."""
         self.state.add()
         self.clear()
-        self.said.setText(f"{len(self.state.hand)} in the hand")
+        if self.state.hand:
+            self.said.setText(f"{len(self.state.hand)} in the hand")
 
     def clear(self) -> None:
         """An empty pad."""
         self.pad.clear()
+        self.seen.show_images(None, ())
         self.picture = None
         self.state.drawn = None
+        self.state.pause()
         self.said.clear()
         self.explorer.changed()
 
@@ -416,8 +418,9 @@ class MapPanel(Panel):
 
     def __init__(self, explorer: ExplorerWindow):
         super().__init__("Where it is", explorer)
-        self.tests: Tests | None = None  # once they have been read
+        self.tests: OnMap | None = None  # once they have been read
         self.flat: Tensor | None = None  # the t-SNE of their styles, once it has been computed
+        self.flattened = False  # whether that has begun
         self.kind = QComboBox()
         self.kind.addItem("two dimensions")
         self.kind.setAccessibleName("What the map shows")
@@ -455,11 +458,11 @@ class MapPanel(Panel):
             labels = [names[label] for label in self.tests.labels[near]]
             self.nearest.show_images(self.tests.images[near], labels)
 
-    def away(self, tests: Tests) -> Tensor:
+    def away(self, tests: OnMap) -> Tensor:
         """How far the style is from those of the test images, [T]."""
         return (tests.styles - self.state.style).norm(dim=1)
 
-    def show_tests(self, tests: Tests | None) -> None:
+    def show_tests(self, tests: OnMap | None) -> None:
         """The test images have been read."""
         self.tests = tests
         if tests is not None:
@@ -479,7 +482,8 @@ class MapPanel(Panel):
 
     def choose(self, *_: object) -> None:
         """Another kind of map was chosen: a t-SNE takes seconds."""
-        if self.kind.currentIndex() == 1 and self.flat is None and self.tests is not None:
+        if self.kind.currentIndex() == 1 and not self.flattened and self.tests is not None:
+            self.flattened = True
             self.explorer.say("computing the t-SNE …")
             self.explorer.task(partial(self.space.plane, self.tests.styles), self.show_flat)
         self.show_map()
@@ -491,7 +495,7 @@ class MapPanel(Panel):
         self.show_map()
 
     @property
-    def shown(self) -> tuple[Tests, Tensor] | None:
+    def shown(self) -> tuple[OnMap, Tensor] | None:
         """The test images and their t-SNE, where the map is that."""
         if self.kind.currentIndex() != 1 or self.flat is None or self.tests is None:
             return None
@@ -532,7 +536,8 @@ class MapPanel(Panel):
             style = tests.styles[(flat - torch.tensor([x, y])).norm(dim=1).argmin()]
         else:
             style = self.state.style.clone()
-            style[self.axes()] = torch.tensor([x, y]).to(style)
+            for axis, number in zip(reversed(self.axes()), (y, x), strict=True):
+                style[axis] = number  # x last: it counts where there is one dimension only
         self.state.go(style, "map")
         self.explorer.changed()
 
@@ -557,7 +562,7 @@ class TextPanel(Panel):
         self.text.setAccessibleName("Text to write")
         self.text.textEdited.connect(self.draw_rest)
         self.line = QLabel()
-        self.line.setWordWrap(True)
+        self.line.setMinimumWidth(1)  # or what it shows would keep the column as wide
         self.column.addWidget(self.text)
         self.column.addWidget(self.line)
 
@@ -568,7 +573,7 @@ class TextPanel(Panel):
         try:
             png = self.space.line(self.text.text(), self.state.style, self.state.sharpness)
         except UserError as error:
-            self.line.setText(str(error))
+            self.line.setText(str(error).removeprefix("--text: "))
             return
         pixmap = QPixmap()
         pixmap.loadFromData(png)

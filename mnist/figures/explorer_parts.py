@@ -21,8 +21,9 @@ from PyQt5.QtWidgets import (
 )
 from torch import Tensor
 
-from mnist.figures.images import to_arrays
+from mnist.figures.images import on_paper, to_arrays
 from mnist.figures.plotting import COLOURS
+from mnist.figures.window import as_pixmap
 
 STEPS = 400  # of a slider
 BEYOND = 0.25  # of the way between the prior's outer quantiles, that sliders go beyond them
@@ -43,24 +44,19 @@ class Images(QWidget):
     def __init__(self, name: str, across: int, largest: int = 140):
         super().__init__()
         self.across, self.largest = across, largest
-        self.pictures: list[QImage] = []
-        self.data: list[bytes] = []  # which Qt does not copy
+        self.pictures: list[QPixmap] = []
         self.captions: Sequence[str] = ()
         self.setAccessibleName(name)
         policy = QSizePolicy(QSizePolicy.Expanding, QSizePolicy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 
-    def show_images(self, images: Tensor, captions: Sequence[str]) -> None:
-        """Show these, [B, C, H, W] in [0, 1]."""
-        count, before = len(captions), len(self.captions)
-        self.data, self.pictures = [], []
-        for image in to_arrays(images):
-            picture, data = as_image(image)
-            self.data.append(data)
-            self.pictures.append(picture)
+    def show_images(self, images: Tensor | None, captions: Sequence[str]) -> None:
+        """Show these, [B, C, H, W] in [0, 1], or none."""
+        changed = len(captions) != len(self.captions)
+        self.pictures = [] if images is None else [drawn(each) for each in to_arrays(images)]
         self.captions = captions
-        if count != before:
+        if changed:
             self.updateGeometry()
         self.update()
 
@@ -92,7 +88,7 @@ class Images(QWidget):
         columns, (side, tall) = self.columns(self.width()), self.cell(self.width())
         for i, (picture, caption) in enumerate(zip(self.pictures, self.captions, strict=True)):
             left, top = i % columns * side, i // columns * tall
-            painter.drawImage(QRect(left, top, side - 2, side - 2), picture)
+            painter.drawPixmap(QRect(left, top, side - 2, side - 2), picture)
             text = self.fontMetrics().elidedText(caption, Qt.TextElideMode.ElideRight, side - 4)
             where = QRect(left, top + side, side, tall - side)
             painter.drawText(where, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, text)
@@ -101,11 +97,16 @@ class Images(QWidget):
 class StyleSlider(QSlider):
     """A number of the style, with the prior's quantiles marked and a posterior's width as a band.
 
+    Signals:
+        pressed: what follows is another change.
+        moved: to a number.
+
     Args:
         name: for a screen reader.
         quantiles: the prior's, the one in the middle of which is where a double click goes.
     """
 
+    pressed = pyqtSignal()
     moved = pyqtSignal(float)
 
     def __init__(self, name: str, quantiles: Sequence[float]):
@@ -172,6 +173,7 @@ class StyleSlider(QSlider):
 
     def mousePressEvent(self, event: Any) -> None:
         """The handle comes to where one presses, and is held there."""
+        self.pressed.emit()
         if event.button() == Qt.MouseButton.LeftButton:
             handle = self.handle_width()
             at = event.x() - handle // 2
@@ -179,10 +181,11 @@ class StyleSlider(QSlider):
         super().mousePressEvent(event)
 
     def mouseDoubleClickEvent(self, _event: Any) -> None:
-        self.moved.emit(self.middle)
+        self.moved.emit(self.middle)  # of the same change as the first click
 
     def keyPressEvent(self, event: Any) -> None:
         if event.text() == "0":
+            self.pressed.emit()
             self.moved.emit(self.middle)
         else:
             super().keyPressEvent(event)
@@ -435,18 +438,9 @@ def row_of(*widgets: QWidget, spread: bool = False) -> QHBoxLayout:
     return row
 
 
-def in_colour(image: np.ndarray) -> np.ndarray:
-    """An image [H, W] of ink, or [H, W, 3], in [0, 1], as it is drawn: uint8 [H, W, 3]."""
-    bright = image if image.ndim == 3 else (1 - image)[..., None].repeat(3, 2)
-    return (255 * bright).round().astype(np.uint8)
-
-
-def as_image(image: np.ndarray) -> tuple[QImage, bytes]:
-    """An image as `in_colour` for Qt, and its bytes, which have to be kept for as long."""
-    pixels = in_colour(image)
-    tall, wide, _ = pixels.shape
-    data = pixels.tobytes()
-    return QImage(data, wide, tall, 3 * wide, QImage.Format_RGB888), data
+def drawn(image: np.ndarray) -> QPixmap:
+    """An image [H, W] of ink, or [H, W, 3], in [0, 1], for Qt."""
+    return as_pixmap(np.asarray(on_paper(image).convert("RGB")))
 
 
 def dark_palette() -> QPalette:

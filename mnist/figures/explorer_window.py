@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PyQt5.QtCore import Qt, QThread, QTimer
+from PyQt5.QtCore import QEvent, Qt, QThread, QTimer
 from PyQt5.QtGui import QKeySequence, QPalette
-from PyQt5.QtWidgets import QApplication, QFileDialog, QScrollArea, QShortcut
+from PyQt5.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QScrollArea,
+    QShortcut,
+    QSlider,
+)
 
 from mnist.errors import UserError
 from mnist.figures.exploration import Explorable, Exploration
@@ -60,6 +67,7 @@ class Task(QThread):
     def deliver(self) -> None:
         """Hand the result over, or the error: a user's is shown, another ends the window."""
         self.explorer.tasks.discard(self)
+        self.deleteLater()
         if isinstance(self.error, UserError):
             self.explorer.say(str(self.error))
         elif self.error is not None:
@@ -101,14 +109,20 @@ class ExplorerWindow(Window):
         ]
         self.panels = [panel for panel, *_ in placed]
         self.columns = Columns(placed)
-        self.drawing.setVisible(space.draws)
-        single = any(len(name) == 1 for name in space.spec.class_names)
-        self.text.setVisible(space.conditional and single)
+        if not space.draws:
+            self.drawing.hide()
+        if not (space.conditional and any(len(name) == 1 for name in space.spec.class_names)):
+            self.text.hide()
         self.area = QScrollArea()
         self.area.setWidget(self.columns)
         self.area.setWidgetResizable(True)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setCentralWidget(self.area)
+        for widget in self.findChildren((QSlider, QComboBox)):
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            widget.installEventFilter(self)
+        for box in self.findChildren(QComboBox):
+            box.activated.connect(lambda: self.setFocus())  # letters are keys again
         self.keys |= {
             "r": self.random,
             "z": self.undo,
@@ -196,12 +210,10 @@ class ExplorerWindow(Window):
         """Ask where to, and write what the name's suffix says."""
         kinds = self.space.suffixes
         filters = ";;".join(f"{what} (*{suffix})" for suffix, what in kinds.items())
-        name, chosen = QFileDialog.getSaveFileName(self, "Save", str(self.path), filters)
+        name = self.ask_for_file(filters)
         if not name:
             return
         path = Path(name)
-        if not path.suffix:
-            path = path.with_suffix(next((each for each in kinds if each in chosen), ".png"))
         suffix = path.suffix.lower()
         if suffix not in kinds:
             self.say(f"{path}: {suffix} is not one of {', '.join(kinds)}")
@@ -211,6 +223,15 @@ class ExplorerWindow(Window):
         work = partial(self.space.content, suffix, styles, self.state.sharpness)
         self.say(f"writing {path} …")
         self.task(work, partial(self.write, path))
+
+    def ask_for_file(self, filters: str) -> str:
+        """The name of a file to write, with the suffix of the chosen filter; "" for none."""
+        dialog = QFileDialog(self, "Save", str(self.path.with_suffix("")), filters)
+        dialog.setAcceptMode(QFileDialog.AcceptSave)
+        dialog.setDefaultSuffix("png")
+        # "walk (*.gif)": before the dialog asks whether a file is to be replaced
+        dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix(name[-4:-1]))
+        return dialog.selectedFiles()[0] if dialog.exec_() else ""
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file, and say where, or why not."""
@@ -235,6 +256,13 @@ class ExplorerWindow(Window):
             self.setFocus()  # out of a text field: letters are keys again
         else:
             super().keyPressEvent(event)
+
+    def eventFilter(self, widget: Any, event: Any) -> bool:
+        """A wheel scrolls the window, and changes what it is over only where that has the focus."""
+        if event.type() == QEvent.Type.Wheel and not widget.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(widget, event)
 
     def dragEnterEvent(self, event: Any) -> None:
         if event.mimeData().hasUrls() or event.mimeData().hasImage():

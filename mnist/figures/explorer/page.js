@@ -365,7 +365,7 @@ function look() {
   const far = run.usual_error && error > 3 * run.usual_error;
   byId("said").textContent = seen.two
     ? `this seems to be more than one ${run.class_word}`
-    : far ? `this is not recognised as ${run.class_names[label]}` : "";
+    : far ? `this is not recognised${run.conditional ? ` as ${run.class_names[label]}` : ""}` : "";
   hand = [...hand.filter((each) => each.added), found];
   setStyle([...together(hand, run.prior_std).mean]);
   return found;
@@ -386,11 +386,29 @@ async function takePicture(file) {
   }
   clearDrawing();
   const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
-  const [width, height] = [picture.width * scale, picture.height * scale];
+  const sides = [Math.round(picture.width * scale), Math.round(picture.height * scale)];
+  const corner = [(canvas.width - sides[0]) >> 1, (canvas.height - sides[1]) >> 1];
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(picture, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+  pen.drawImage(picture, ...corner, ...sides);
+  // Beside it the pad is as the picture's rim is on average, or paper would end there.
+  pen.fillStyle = `rgb(${rimColour(pen.getImageData(...corner, ...sides))})`;
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(picture, ...corner, ...sides);
   blank = false;
   look();
+}
+
+/** The mean red, green and blue of the outermost pixels. */
+function rimColour({data, width, height}) {
+  const sums = [0, 0, 0];
+  let count = 0;
+  for (let i = 0; i < width * height; i++) {
+    const [x, y] = [i % width, Math.floor(i / width)];
+    if (x > 0 && y > 0 && x < width - 1 && y < height - 1) continue;
+    sums.forEach((_, c) => { sums[c] += data[4 * i + c]; });
+    count++;
+  }
+  return sums.map((sum) => Math.round(sum / count));
 }
 
 function forget() {
