@@ -32,6 +32,7 @@ from mnist.figures.sheets import Section, sheet  # noqa: E402
 from mnist.training.run import Run  # noqa: E402
 
 SHOWN = 10  # held-out typefaces in the picture
+TWIN = 0.005  # mean squared error of alphabets, below which they are of one typeface by two names
 
 
 def alphabets(split: Split, classes: int) -> Tensor:
@@ -46,6 +47,12 @@ def written(run: Run, every: Tensor, given: int, sharpness: float = 1.0) -> Tens
     styles = run.encode(every[:, given], torch.full((len(every),), given))
     pairs = styles.repeat_interleave(len(labels), 0), labels.repeat(len(every))
     return run.decode(*pairs, sharpness=sharpness).unflatten(0, (-1, len(labels)))
+
+
+def has_twin(train: Tensor, test: Tensor) -> Tensor:
+    """Which held-out typefaces are nearly the same as one that was trained on, bool [T]."""
+    apart = [(each - train).square().flatten(1).mean(1).min() for each in test]
+    return torch.stack(apart) < TWIN
 
 
 def compared(run: Run, train: Tensor, test: Tensor) -> tuple[float, float, float]:
@@ -84,16 +91,17 @@ def main() -> None:
     spec, name = dataset.spec, Path(arguments.dataset).stem
     reader, accuracy = judge(arguments.dataset, arguments.runs / f"{name}-judge.ckpt")
     train, test = (alphabets(each, spec.classes) for each in (dataset.train, dataset.test))
+    alone = ~has_twin(train, test)
     print(
         f"By benchmarks/fonts.py on {machine()}: {len(train):,} typefaces of {spec.classes} "
         f"letters to train on, and {len(test):,} held out, {accuracy:.2%} of whose letters the "
-        "judge reads.\n"
+        f"judge reads, and {int(alone.sum())} of which have no twin.\n"
     )
     print(
         "| size | seconds | leakage (chance) | agreement | MSE of the same letter | "
-        "of others from one | of the nearest typeface's | smaller |"
+        "of others from one | of the nearest typeface's | smaller | without a twin | nearest |"
     )
-    print("|---" * 8 + "|")
+    print("|---" * 10 + "|")
     for size in arguments.feature_sizes:
         began = time.perf_counter()
         directory = arguments.runs / f"{name}-{size}.ckpt"
@@ -101,10 +109,12 @@ def main() -> None:
         seconds = time.perf_counter() - began
         found = measure(subject_of(run), dataset, reader)
         ours, theirs, smaller = compared(run, train, test)
+        ours_alone, theirs_alone, _ = compared(run, train, test[alone])
         print(
             f"| {size} | {seconds:.0f} | {found['leakage_mlp']:.1%} "
             f"({found['leakage_chance']:.1%}) | {found['agreement']:.2%} | {found['mse']:.4f} "
-            f"| {ours:.4f} | {theirs:.4f} | {smaller:.1%} |",
+            f"| {ours:.4f} | {theirs:.4f} | {smaller:.1%} "
+            f"| {ours_alone:.4f} | {theirs_alone:.4f} |",
             flush=True,
         )
         if arguments.picture:

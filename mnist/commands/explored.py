@@ -25,6 +25,7 @@ from mnist.figures.exploration import Explorable, OnMap, Seen
 from mnist.figures.images import grid, on_paper, spaced, tile, to_arrays, whole_scale
 from mnist.figures.text import as_outlines, as_picture, set_lines
 from mnist.latent.geodesics import connect
+from mnist.latent.manifold import Decode, jacobian
 from mnist.latent.maps import blend
 from mnist.latent.two_covariance import product_of_posteriors
 from mnist.networks.prior import Marginals
@@ -123,8 +124,6 @@ class Explored(Explorable):
     # --- what takes seconds -------------------------------------------------------------------
 
     def tests(self) -> OnMap | None:
-        import torch._dynamo  # noqa: F401  which a geodesic's first derivative would stop for
-
         if not self.run.has_encoder:
             return None
         try:
@@ -134,6 +133,8 @@ class Explored(Explorable):
             return None
         shown = balanced_sample(test.labels, min(SHOWN, len(test)), self.flags.seed)
         batch = test.batch(shown)
+        # The first derivative of a process loads what it needs: later a drag would stop for that.
+        jacobian(self.decoder(self.labels[:1]), self.samples[:1])
         return OnMap(batch.images, batch.labels, self.run.style_tensor(test, shown))
 
     def plane(self, styles: Tensor) -> Tensor:
@@ -142,15 +143,19 @@ class Explored(Explorable):
     def geodesic(self, start: Tensor, end: Tensor) -> Tensor:
         count = max(1, min(MEASURED, len(self.labels), COLUMNS // len(start)))
         few = torch.linspace(0, len(self.labels) - 1, count).long()
-
-        def decode(styles: Tensor) -> Tensor:
-            pairs = styles.repeat_interleave(len(few), 0), few.repeat(len(styles))
-            return self.run.decoder(*pairs).cpu().reshape(len(styles), -1)
-
         try:
-            return connect(decode, start[None], end[None]).points[0]
+            return connect(self.decoder(few), start[None], end[None]).points[0]
         except (ValueError, RuntimeError) as error:  # NaN, a singular matrix, no memory
             raise UserError(f"no geodesic between these styles: {error}") from error
+
+    def decoder(self, labels: Tensor) -> Decode:
+        """Styles [B, N] -> the pixels of some classes in each, [B, P]."""
+
+        def decode(styles: Tensor) -> Tensor:
+            pairs = styles.repeat_interleave(len(labels), 0), labels.repeat(len(styles))
+            return self.run.decoder(*pairs).cpu().reshape(len(styles), -1)
+
+        return decode
 
     # --- files --------------------------------------------------------------------------------
 
