@@ -206,9 +206,10 @@ def test_a_file_one_may_not_read_is_not_called_damaged(folder, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(StorageFailed, match="Permission denied") as caught:
-        files.read_folder(folder, NAMES)
+    with monkeypatch.context() as patch:  # no longer than it takes: all else opens by it, too
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(StorageFailed, match="Permission denied") as caught:
+            files.read_folder(folder, NAMES)
     assert caught.value.exit_code == 4
 
 
