@@ -718,7 +718,7 @@ def test_the_script_opens_its_window_until_ctrl_c(screen, tmp_path):
         deadline = time.monotonic() + 60
         tree = ["xwininfo", "-root", "-tree", "-display", screen]
         while (
-            "Digits in any style: mnist3.ckpt"
+            "Every digit in any style: mnist3.ckpt"
             not in subprocess.run(tree, capture_output=True, text=True).stdout
         ):
             assert process.poll() is None, process.stderr.read()

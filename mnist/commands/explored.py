@@ -56,8 +56,8 @@ class Explored(Explorable):
     def __init__(self, run: Run, flags: ExploreFlags):
         self.run, self.flags = run, flags
         self.spec, self.conditional, self.sharpness = run.spec, run.conditional, run.sharpness
-        self.title = f"{run.spec.class_word}s in any style: {Path(run.name).name}"
-        self.title = self.title[0].upper() + self.title[1:]
+        what = f"Every {run.spec.class_word}" if run.conditional else "Images"
+        self.title = f"{what} in any style: {Path(run.name).name}"
         self.dataset: str = run.config["training"]["dataset"]
         self.about = f"{run.method.summary()}; {run.epoch} epochs on {title_of(self.dataset)}"
         self.draws = run.has_encoder
