@@ -1,15 +1,19 @@
 """Images that stay on disk: the same batches, and the same training to the bit, as from memory."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_MODELS, idx
+from conftest import SMALL_MODELS, environment, idx
 from PIL import Image
 
 import mnist
 from mnist import data
 from mnist.data import on_disk
-from mnist.data.on_disk import OnDisk, in_memory
+from mnist.data.on_disk import ImageFile, OnDisk, in_memory
+from mnist.errors import UserError
 from mnist.reading import Reading
 
 RANDOM = np.random.default_rng(1)
@@ -67,8 +71,7 @@ def assert_same(there, here):
 
 
 @pytest.mark.parametrize("reading", [{}, {"classes": ["2", "0"]}, {"limit_per_class": 20}])
-def test_images_on_disk_are_the_same(twice, reading, monkeypatch):
-    monkeypatch.setattr(on_disk, "GIVEN_BACK", 50 * on_disk.AROUND)
+def test_images_on_disk_are_the_same(twice, reading):
     memory, disk = (each.hold_out(30) for each in twice(**reading))
     assert memory.sha256 == disk.sha256
     for part in ("train", "test", "held_out"):
@@ -77,6 +80,47 @@ def test_images_on_disk_are_the_same(twice, reading, monkeypatch):
         assert_same(memory.train.some(chosen), disk.train.some(chosen))
         for there, here in zip(memory.train.batch(chosen), disk.train.batch(chosen), strict=True):
             assert there is here is None or torch.equal(there, here)
+
+
+def test_rows_in_any_order_are_those_of_the_array(tmp_path):
+    (tmp_path / "images").write_bytes(b"head" + IMAGES.tobytes())
+    file = ImageFile(tmp_path / "images", 4, IMAGES.shape)
+    for rows in ([], [7], [3, 4, 5, 6], [9, 8, 8, 9, 10, 0, 329], RANDOM.integers(0, 330, 500)):
+        rows = np.array(rows, np.int64)
+        assert np.array_equal(file.read(rows), IMAGES[rows])
+
+
+def test_a_file_that_is_too_short_or_becomes_so_is_said(tmp_path):
+    path = tmp_path / "images"
+    path.write_bytes(IMAGES.tobytes())
+    with pytest.raises(ValueError, match="shorter than its images"):
+        ImageFile(path, 1, IMAGES.shape)
+    file = ImageFile(path, 0, IMAGES.shape)
+    path.write_bytes(IMAGES[:100].tobytes())
+    assert np.array_equal(file.read(np.array([99])), IMAGES[99:100])
+    with pytest.raises(UserError, match="images has become shorter"):
+        file.read(np.array([3, 100]))
+
+
+def test_reading_all_of_a_large_file_does_not_fill_memory(tmp_path):
+    """Each image lies in a page of its own; mapped, the whole file would be the process's."""
+    path = tmp_path / "sparse"
+    with open(path, "wb") as file:
+        file.truncate(2**30)
+    program = (
+        "import resource, numpy as np\n"
+        "from pathlib import Path\n"
+        "from mnist.data.on_disk import ImageFile\n"
+        f"file = ImageFile(Path({str(path)!r}), 0, [2**15, 2**15])\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        "for start in range(0, 2**15, 128):\n"
+        "    file.read(np.arange(start, start + 128))\n"
+        "print(peak() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True)
+    # In kilobytes on Linux, in bytes on macOS: of 1 GiB much less than half.
+    assert int(done.stdout) < 100_000 * (1024 if sys.platform == "darwin" else 1)
 
 
 @pytest.mark.parametrize("first", [0, 2])

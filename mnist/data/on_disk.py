@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-import mmap
+import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mnist.errors import UserError
+
 IN_MEMORY = 2**30  # bytes of images, 1 GiB: up to as many are read at once, more stay on disk
-# What was read of a mapped file counts as this process's memory, and with it whatever the system
-# maps around it: up to some 100 KiB an image were seen on Linux, and it may be 2 MiB. After so many
-# bytes of these they are given back to the system.
-AROUND, GIVEN_BACK = 2**20, 2**29
 
 
 class ImageFile:
-    """A file with the bytes of images, mapped into memory. It has to stay as it is.
+    """A file with the bytes of images, which are read when they are used. It has to stay as it is.
+
+    It is read, not mapped into memory: what is mapped counts as the process's own, and the system
+    maps up to 2 MiB around each image.
 
     Args:
         path: of the file.
@@ -32,20 +34,39 @@ class ImageFile:
     """
 
     def __init__(self, path: Path, offset: int, shape: Sequence[int]):
-        with open(path, "rb") as file:
-            self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        images = np.frombuffer(self.mapping, np.uint8, math.prod(shape), offset)
-        self.images = images.reshape(shape)
-        self.mapped = 0  # bytes since some were given back
+        self.file = open(path, "rb", buffering=0)  # noqa: SIM115  closed with this object
+        self.offset, self.shape = offset, tuple(shape)
+        self.size = math.prod(self.shape[1:])  # bytes of an image
+        if os.fstat(self.file.fileno()).st_size < offset + len(self) * self.size:
+            raise ValueError(f"{path} is shorter than its images")
+
+    def __len__(self) -> int:
+        return self.shape[0]
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """The images of these rows, int64 [B]. On one thread: a step beside it needs the others."""
-        found = self.images.take(rows, axis=0)
-        self.mapped += len(rows) * AROUND
-        if self.mapped > GIVEN_BACK and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapping.madvise(mmap.MADV_DONTNEED)
-            self.mapped = 0
+        """The images of these rows, int64 [B], by any thread.
+
+        Raises:
+            UserError: the file has become shorter.
+            OSError: the disk refuses.
+        """
+        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        if not len(rows):
+            return found
+        content = found.data.cast("B")
+        ends = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+        for start, end in pairwise(ends):  # those that lie one after the other at once
+            place = self.offset + int(rows[start]) * self.size
+            self.fill(content[start * self.size : end * self.size], place)
         return found
+
+    def fill(self, content: memoryview, place: int) -> None:
+        """Read so many bytes from a place on."""
+        while len(content):
+            count = os.preadv(self.file.fileno(), [content], place)
+            if not count:
+                raise UserError(f"{self.file.name} has become shorter while it is in use")
+            content, place = content[count:], place + count
 
 
 class OnDisk:
@@ -65,12 +86,12 @@ class OnDisk:
         self, file: ImageFile, rows: np.ndarray | None = None, device: torch.device | str = "cpu"
     ):
         self.file = file
-        self.rows = np.arange(len(file.images)) if rows is None else rows
+        self.rows = np.arange(len(file)) if rows is None else rows
         self.device = torch.device(device)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.rows), *self.file.images.shape[1:])
+        return (len(self.rows), *self.file.shape[1:])
 
     def to(self, device: torch.device | str) -> OnDisk:
         """The same, read to another device."""
