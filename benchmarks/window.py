@@ -35,7 +35,7 @@ from mnist.figures import animation  # noqa: E402
 from mnist.figures.explorer_window import ExplorerWindow  # noqa: E402
 from mnist.figures.window import application  # noqa: E402
 
-FILMED = 860, 680  # screen pixels of the moving picture
+FILMED = 800, 650  # screen pixels of the moving picture
 OPEN = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
@@ -117,7 +117,7 @@ class Film:
     def __init__(self, window: ExplorerWindow):
         self.window, self.frames, self.seconds = window, [], []
 
-    def take(self, seconds: float = 0.08) -> None:
+    def take(self, seconds: float = 0.1) -> None:
         """One more, which is seen for so long."""
         window = self.window
         QApplication.processEvents()
@@ -136,7 +136,7 @@ class Film:
             slider.setValue(round(share * slider.maximum()))
             self.take()
 
-    def stroke(self, corners: Sequence[tuple[float, float]], steps: int = 5) -> None:
+    def stroke(self, corners: Sequence[tuple[float, float]], steps: int = 4) -> None:
         """Draw a line through corners on the pad, and let its style be taken."""
         pad = self.window.drawing.pad
         for start, end in pairwise(corners):
@@ -157,7 +157,7 @@ def film(directory: str) -> bytes:
     there = Film(window)
     sliders = list(window.style_panel.sliders.values())
     window.written.take(torch.zeros_like(window.state.style))
-    swing = 0.5 + 0.32 * np.sin(np.linspace(0, 2 * np.pi, 25))
+    swing = 0.5 + 0.32 * np.sin(np.linspace(0, 2 * np.pi, 17))
     for slider in sliders[:2]:
         there.drag(slider, swing)
     window.drawing.label.setCurrentText("7")
@@ -167,7 +167,7 @@ def film(directory: str) -> bytes:
     window.written.take(window.space.samples[1])
     window.written.keep()
     there.take(0.6)
-    there.drag(window.written.share, np.linspace(1, 0, 20))
+    there.drag(window.written.share, np.linspace(1, 0, 14))
     there.take(1.0)
     window.close()
     return animation.gif(there.frames, there.seconds)

@@ -102,6 +102,19 @@ def test_a_file_that_is_too_short_or_becomes_so_is_said(tmp_path):
         file.read(np.array([3, 100]))
 
 
+def test_a_disk_that_refuses_is_said(tmp_path, monkeypatch):
+    (tmp_path / "images").write_bytes(IMAGES.tobytes())
+    file = ImageFile(tmp_path / "images", 0, IMAGES.shape)
+
+    def refuse(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.preadv", refuse)
+        with pytest.raises(UserError, match=r"images: cannot read it \(Input/output error\)"):
+            file.read(np.array([3]))
+
+
 def test_reading_all_of_a_large_file_does_not_fill_memory(tmp_path):
     """Each image lies in a page of its own; mapped, the whole file would be the process's."""
     path = tmp_path / "sparse"

@@ -282,6 +282,7 @@ def test_ctrl_c_while_a_window_opens(window, monkeypatch):
     ("script", "flags"),
     [
         ("encoder-vis.py", ()),
+        ("explore.py", ()),
         ("generate-all.py", ()),
         ("guide.py", ("--digit", 1, "--steps", 1, "--classifier", "c.ckpt")),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from mnist.commands.explore_page import described
 from mnist.commands.explored import Explored
 from mnist.commands.flags import ExploreFlags
@@ -19,17 +21,15 @@ def explore(flags: ExploreFlags) -> None:
         UserError: any user error.
     """
     output = check_output(flags.html, (".html", ".htm"), "--html")
+    with nullcontext() if output else Probe() as probe:
+        space = Explored(open_run(flags, "generate"), flags)
+        obstacle = probe.obstacle() if probe else None
+    if output is None and obstacle is None:
+        open_window(space, flags)
+        return
     if output is None:
-        with Probe() as probe:
-            space = Explored(open_run(flags, "generate"), flags)
-            obstacle = probe.obstacle()
-        if obstacle is None:
-            open_window(space, flags)
-            return
         print(f"no window, as {obstacle}")
         output = flags.directory / PAGE
-    else:
-        space = Explored(open_run(flags, "generate"), flags)
     content = page(space.title, described(space))
     write(output, content)
     print(f"page written to {output}: {len(content) / 1e6:.1f} MB; open it in a browser")
@@ -39,4 +39,4 @@ def open_window(space: Explored, flags: ExploreFlags) -> None:
     """Show the window until it is closed."""
     from mnist.figures.explorer_window import show_explorer  # late: it takes Qt
 
-    show_explorer(space, space.title, flags.directory / "explore.png")
+    show_explorer(space, f"explore: {flags.directory}", flags.directory / "explore.png")

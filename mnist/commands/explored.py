@@ -14,14 +14,14 @@ from torch import Tensor
 from mnist.commands.classifiers import trained_beside
 from mnist.commands.encoder_vis import tsne
 from mnist.commands.flags import ExploreFlags
-from mnist.commands.generate_all import Rows, draw, npz
+from mnist.commands.generate_all import Rows, draw, npz, what_of
 from mnist.commands.hands import doubts_of
 from mnist.commands.written_text import write_text
 from mnist.data import Unavailable, load_same_dataset, title_of
 from mnist.data.scan import read_alike
 from mnist.errors import UserError, warn
 from mnist.figures import animation
-from mnist.figures.exploration import Explorable, OnMap, Seen
+from mnist.figures.exploration import MANY, Explorable, OnMap, Seen
 from mnist.figures.images import grid, on_paper, spaced, tile, to_arrays, whole_scale
 from mnist.figures.text import as_outlines, as_picture, set_lines
 from mnist.latent.geodesics import connect
@@ -34,7 +34,6 @@ from mnist.training.run import Run, balanced_sample
 SAMPLES = 1000  # styles of the prior, of which one is taken at random
 SHOWN = 500  # test images on the map
 QUANTILES = 0.025, 0.5, 0.975
-SORTED = 12  # dimensions, beyond which those come first that change the images most
 MEASURED = 10  # classes at most, of whose images a geodesic is
 COLUMNS = 160  # of their Jacobians, classes by dimensions, which is what takes memory
 ACROSS = 10  # classes in a row, of what is saved
@@ -50,7 +49,7 @@ class Explored(Explorable):
         flags: which say where data lie, and the seed of the prior's samples.
 
     Attributes:
-        title: of a window or page.
+        title: of a page.
     """
 
     def __init__(self, run: Run, flags: ExploreFlags):
@@ -77,7 +76,7 @@ class Explored(Explorable):
     def order_of(self) -> list[int]:
         """Of many dimensions those first that change the images most from end to end."""
         size = self.samples.shape[1]
-        if size <= SORTED:
+        if size <= MANY:
             return list(range(size))
         ends = torch.tensor(self.quantiles)[:, [0, 2]].T  # [2, N]
         low, high = (torch.where(torch.eye(size) > 0, end, self.samples[0]) for end in ends)
@@ -117,7 +116,8 @@ class Explored(Explorable):
     def together(self, hand: Sequence[Seen]) -> tuple[Tensor, Tensor]:
         if len(hand) == 1:
             return hand[0].mean, hand[0].deviation
-        means, deviations = (torch.stack(column) for column in list(zip(*hand, strict=True))[1:3])
+        means = torch.stack([each.mean for each in hand])
+        deviations = torch.stack([each.deviation for each in hand])
         mean, variance = product_of_posteriors(means, deviations, self.run.prior.std)
         return mean, variance.sqrt()
 
@@ -133,12 +133,13 @@ class Explored(Explorable):
             return None
         shown = balanced_sample(test.labels, min(SHOWN, len(test)), self.flags.seed)
         batch = test.batch(shown)
-        # The first derivative of a process loads what it needs: later a drag would stop for that.
-        jacobian(self.decoder(self.labels[:1]), self.samples[:1])
         return OnMap(batch.images, batch.labels, self.run.style_tensor(test, shown))
 
     def plane(self, styles: Tensor) -> Tensor:
         return torch.from_numpy(tsne(styles.numpy(), self.flags.seed))
+
+    def warm_up(self) -> None:
+        jacobian(self.decoder(self.labels[:1]), self.samples[:1])
 
     def geodesic(self, start: Tensor, end: Tensor) -> Tensor:
         count = max(1, min(MEASURED, len(self.labels), COLUMNS // len(start)))
@@ -172,8 +173,7 @@ class Explored(Explorable):
         A walk goes through all that are kept and back to the first of them, or where there are
         less than two from the style through some of the prior.
         """
-        word = self.spec.class_word
-        rows = Rows(styles[0][None], f"every {word} in this style")
+        rows = Rows(styles[0][None], f"{what_of(self.run, None)} in this style")
         if suffix == ".gif":
             return self.walk(styles, sharpness)
         if suffix == ".svg":

@@ -47,8 +47,7 @@ class ImageFile:
         """The images of these rows, int64 [B], by any thread.
 
         Raises:
-            UserError: the file has become shorter.
-            OSError: the disk refuses.
+            UserError: the file has become shorter, or the disk refuses.
         """
         found = np.empty((len(rows), *self.shape[1:]), np.uint8)
         if not len(rows):
@@ -63,7 +62,10 @@ class ImageFile:
     def fill(self, content: memoryview, place: int) -> None:
         """Read so many bytes from a place on."""
         while len(content):
-            count = os.preadv(self.file.fileno(), [content], place)
+            try:
+                count = os.preadv(self.file.fileno(), [content], place)
+            except OSError as error:
+                raise UserError(f"{self.file.name}: cannot read it ({error.strerror})") from error
             if not count:
                 raise UserError(f"{self.file.name} has become shorter while it is in use")
             content, place = content[count:], place + count

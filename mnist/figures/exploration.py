@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mnist.data.spec import DataSpec
 
+MANY = 12  # dimensions: of more those come first that change the images most
 MOST_STEPS = 200  # that `undo` goes back
 TEXT = "31415926"  # written where nothing else is asked for
 
@@ -91,6 +92,10 @@ class Explorable(ABC):
     @abstractmethod
     def tests(self) -> OnMap | None:
         """Test images with their styles; None where there are none."""
+
+    @abstractmethod
+    def warm_up(self) -> None:
+        """Load what the first derivative of a process needs: later a drag would stop for that."""
 
     @abstractmethod
     def plane(self, styles: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from PyQt5.QtWidgets import (
 from torch import Tensor
 
 from mnist.errors import UserError
-from mnist.figures.exploration import TEXT, OnMap
+from mnist.figures.exploration import MANY, TEXT, OnMap
 from mnist.figures.explorer_parts import (
     STEPS,
     Images,
@@ -47,7 +47,6 @@ from mnist.figures.plotting import COLOURS
 if TYPE_CHECKING:
     from mnist.figures.explorer_window import ExplorerWindow
 
-MANY = 12  # sliders, more of which are scrolled
 SHARPEST = 4.0
 SEEN, SMALL = 112, 64  # screen pixels: of what is seen of a drawing, of a test image
 NEAREST = 6  # test images shown
@@ -232,7 +231,7 @@ class StylePanel(Panel):
             for place, widget in enumerate((QLabel(name), slider, value, lock)):
                 grid.addWidget(widget, row, place)
             self.sliders[i], self.values[i] = slider, value
-        if len(self.sliders) > MANY:
+        if len(self.sliders) > MANY:  # they are scrolled
             holder, area = QWidget(), QScrollArea()
             holder.setLayout(grid)
             area.setWidget(holder)

@@ -31,7 +31,6 @@ from mnist.figures.explorer_panels import (
 )
 from mnist.figures.explorer_parts import Columns, dark_palette
 from mnist.figures.window import Window, application, run, screen_size
-from mnist.files import write_file
 
 SIZE = 1240, 780  # screen pixels of the window, where the screen has them
 PAUSE = 80  # milliseconds without a change, after which what is not drawn in each frame is
@@ -142,6 +141,7 @@ class ExplorerWindow(Window):
         self.map_panel.show_map()
         self.draw()
         self.task(space.tests, self.map_panel.show_tests)
+        self.task(space.warm_up, lambda _: None)
 
     # --- for its panels -----------------------------------------------------------------------
 
@@ -232,14 +232,6 @@ class ExplorerWindow(Window):
         # "walk (*.gif)": before the dialog asks whether a file is to be replaced
         dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix(name[-4:-1]))
         return dialog.selectedFiles()[0] if dialog.exec_() else ""
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Write a file, and say where, or why not."""
-        try:
-            write_file(path, content)
-            self.say(f"saved to {path}")
-        except OSError as error:
-            self.say(f"cannot write {path} ({error.strerror})")
 
     def switch_theme(self) -> None:
         """Light on dark, or dark on light."""

@@ -73,9 +73,8 @@ def floats(numbers: np.ndarray) -> str:
 
 def nibbles(levels: np.ndarray) -> str:
     """Numbers from 0 to 1, in sixteen steps, as network.js's `levels` reads them."""
-    even, odd = (
-        np.pad(np.round(15 * levels).astype(np.uint8), (0, len(levels) % 2)).reshape(-1, 2).T
-    )
+    steps = np.round(15 * levels).astype(np.uint8)
+    even, odd = np.pad(steps, (0, len(steps) % 2)).reshape(-1, 2).T
     return text_of((even | odd << 4).tobytes())
 
 

@@ -63,12 +63,16 @@ class Window(QMainWindow):
         raise NotImplementedError
 
     def save(self) -> None:
-        """Write what is shown, and say where, or why not."""
+        """Write what is shown."""
+        self.write(self.path, self.content())
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file, and say where, or why not."""
         try:
-            write_file(self.path, self.content())
-            self.status.showMessage(f"saved to {self.path}")
+            write_file(path, content)
+            self.status.showMessage(f"saved to {path}")
         except OSError as error:
-            self.status.showMessage(f"cannot write {self.path} ({error.strerror})")
+            self.status.showMessage(f"cannot write {path} ({error.strerror})")
 
 
 class PictureWindow(Window):
