@@ -35,7 +35,7 @@ from mnist.figures import animation  # noqa: E402
 from mnist.figures.explorer_window import ExplorerWindow  # noqa: E402
 from mnist.figures.window import application  # noqa: E402
 
-FILMED = 800, 650  # screen pixels of the moving picture
+FILMED = 780, 640  # screen pixels of the moving picture
 OPEN = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
