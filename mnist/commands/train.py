@@ -63,7 +63,7 @@ def chosen(usual: Variant, variants: Mapping[str, Variant], given: Mapping[str, 
         there = method_in(Path(given["ckpt_dir"]))
         found = next((each for each in variants.values() if each.method == there), usual)
     for name in sorted(
-        given.keys() - signature(found.method)[0].keys() - SETTINGS.keys() - {"quiet"}
+        given.keys() - signature(found.method)[0].keys() - SETTINGS.keys() - {"quiet", "json"}
     ):
         flag = flag_of(name if given[name] is not False else f"no_{name}")
         with_flags = " or ".join(
@@ -101,7 +101,7 @@ def train(variant: Variant, given: dict[str, Any]) -> None:
         UserError: any user error.
     """
     from mnist.methods import METHODS  # late: torch takes a second or two to import
-    from mnist.training.log import Report
+    from mnist.training.log import JsonLines, Report
     from mnist.training.plan import train_run
 
     method, directory = variant
@@ -114,7 +114,8 @@ def train(variant: Variant, given: dict[str, Any]) -> None:
     known = {name: option.default for name, option in options.items()} | values
     ours["ckpt_dir"] = Path(ours.get("ckpt_dir") or directory.format(**known))
     settings = Settings(method=method, options=values, **ours)
-    train_run(settings, Report(quiet=given.get("quiet", False)))
+    report = JsonLines if given.get("json") else Report
+    train_run(settings, report(quiet=given.get("quiet", False)))
 
 
 def training_parser(doc: str, usual: Variant, variants: Mapping[str, Variant]) -> Parser:
@@ -158,4 +159,7 @@ def training_parser(doc: str, usual: Variant, variants: Mapping[str, Variant]) -
         for option in each.values():
             add_option(group.add_argument, option)
     group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    group.add_argument(
+        "--json", action="store_true", help="print lines of JSON, for programs and not for people"
+    )
     return parser

@@ -604,13 +604,13 @@ def dot_size(count: int, side: float) -> float:
     return float(np.clip(2500 * side**2 / count, 1.5, 14))
 
 
-def picture(figure: Figure, kind: str) -> bytes:
-    """A figure as a file: "png" in print quality, "svg" or "pdf"."""
+def picture(figure: Figure, kind: str, dpi: int = DPI) -> bytes:
+    """A figure as a file: "png", in print quality or of so many dots per inch, "svg" or "pdf"."""
     buffer = io.BytesIO()
     # Neither the time nor random identifiers go into it: the same figure is the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with rc_context({"svg.hashsalt": "mnist-style"}):
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
@@ -212,3 +214,41 @@ def generated_in(numbers: dict[str, dict[str, float]]) -> str:
 def losses_in(numbers: dict[str, float]) -> list[str]:
     """Names of those numbers that are neither told in words nor norms of gradients."""
     return [name for name in numbers if name not in WORDS and not name.endswith("_gradient")]
+
+
+class JsonLines(Report):
+    """A line of JSON on standard output for each event, for programs that start a training.
+
+    The file of the run gets its usual lines. Events are "batch", with means over the epoch so far,
+    "epoch", with its row of metrics.csv, the seconds it took and those that are left, and
+    "message", whose "text" is what people would be told.
+    """
+
+    def event(self, name: str, **values: Any) -> None:
+        """Print an event."""
+        if not self.quiet:
+            with self.listened_to():
+                print(json.dumps({"event": name, **values}), flush=True)
+
+    def show(self, text: str) -> None:
+        """Nothing: people are told the same in other words."""
+
+    def line(self, text: str) -> None:
+        super().line(text)
+        self.event("message", text=text)
+
+    def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
+        super().batch(epoch, step, numbers)
+        self.event("batch", epoch=epoch, step=step, **numbers)
+
+    def validation(
+        self,
+        epoch: int,
+        numbers: dict[str, dict[str, float]],
+        written: str | None,
+        seconds: float,
+        left: float,
+    ) -> None:
+        super().validation(epoch, numbers, written, seconds, left)
+        row = {f"{part}_{name}": v for part, each in numbers.items() for name, v in each.items()}
+        self.event("epoch", epoch=epoch, **row, seconds=seconds, left=left)

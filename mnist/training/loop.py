@@ -9,8 +9,7 @@ from collections.abc import Callable
 import torch
 
 from mnist.data.types import Batch, Dataset, epoch_order
-from mnist.errors import Diverged, StorageFailed, UserError
-from mnist.files import write_file
+from mnist.errors import Diverged, UserError
 from mnist.methods import Method, Step
 from mnist.training.checkpoint import Progress
 from mnist.training.diagnosis import Diagnosis
@@ -226,19 +225,11 @@ def look_at(
         for each in numbers.values():
             refuse_non_finite(each, f"after epoch {epoch}", run_dir)
         samples = draw_samples(method, dataset.test)
-    run_dir.check_ours()
     if samples is None:
+        run_dir.check_ours()
         return numbers, None
     what, png = samples
-    path = run_dir.path / "samples" / f"epoch-{epoch:03d}.png"
-    try:
-        path.parent.mkdir(exist_ok=True)
-        write_file(path, png)
-    except OSError as error:
-        raise StorageFailed(
-            f"cannot write {path} ({error.strerror}): mend that and give the same command again; "
-            "the checkpoints are whole"
-        ) from error
+    path = run_dir.write_picture(f"samples/epoch-{epoch:03d}.png", png)
     return numbers, f"{what} written to {path}"
 
 

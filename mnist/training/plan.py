@@ -36,6 +36,7 @@ from mnist.training.log import Report
 from mnist.training.loop import steps_per_epoch, train, waited
 from mnist.training.run_directory import RunDirectory
 from mnist.training.settings import Settings
+from mnist.training.tensorboard import TensorBoard, summary_writer
 from mnist.version import __version__
 
 METHODS_PACKAGE = Method.__module__.rpartition(".")[0]
@@ -43,6 +44,7 @@ METHODS_PACKAGE = Method.__module__.rpartition(".")[0]
 # epoch shall have of few images, as long as its batches are of so many.
 LARGE, SMALL = 60_000, 4_000
 FEWEST_STEPS, SMALLEST_BATCH = 10, 32
+SCREEN = 120  # dots per inch of the picture of a run's curves
 HELD_OUT = 12  # a share of 1/12 of the training images, where early stopping needs some
 
 
@@ -71,6 +73,8 @@ def train_run(
         UserError: any user error.
     """
     refuse_unknown(settings)
+    if settings.tensorboard:
+        summary_writer()
     device = choose_device(settings.device or "auto")
     with RunDirectory(settings.ckpt_dir, settings.keep) as run_dir:
         run_dir.refuse_other_contents()
@@ -107,6 +111,14 @@ def train_run(
         report.headline = plan.method.headline
         report.file = run_dir.path / "train.log"
         report.line(header(plan))
+        told = [tell]
+        if settings.tensorboard:
+            told.append(TensorBoard(run_dir.path / "tensorboard", plan.progress.rows).tell)
+
+        def tell_all(row: dict[str, float]) -> None:
+            for each in told:
+                each(row)
+
         train(
             plan.method,
             plan.dataset.to(device),
@@ -120,9 +132,25 @@ def train_run(
             patience=training.get("patience"),
             keep_best=training.get("keep_best", False),
             report=report,
-            tell=tell,
+            tell=tell_all,
         )
+        draw_curves(run_dir, plan)
     report.line(f"Done: {run_dir.path} is trained to epoch {plan.progress.epoch}.")
+
+
+def draw_curves(run_dir: RunDirectory, plan: Plan) -> None:
+    """Leave a picture of all numbers of metrics.csv in the run's directory.
+
+    Raises:
+        StorageFailed: the disk refuses it; the run is whole.
+    """
+    # Late: matplotlib takes a second to import.
+    from mnist.figures.plotting import picture
+    from mnist.figures.training_curves import curves
+
+    title = f"{plan.method.title} of {title_of(plan.dataset.name)}, {run_dir.path}"
+    figure = curves(plan.progress.rows, title)
+    run_dir.write_picture("curves.png", picture(figure, "png", SCREEN))
 
 
 def refuse_unknown(settings: Settings) -> None:

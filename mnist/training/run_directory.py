@@ -4,6 +4,8 @@
       config.json             what rebuilds the method, and what it was trained on: a copy
       metrics.csv             a row per epoch: a copy
       samples/epoch-001.png   pictures of test images and samples
+      curves.png              the same numbers as curves, once it has ended
+      tensorboard/            and for TensorBoard, if that is asked for
       train.log               what training said: a line is lost at worst
       checkpoints/
         step-00000300/        one moment of the run (mnist/checkpoint.py): the newest few are kept
@@ -38,7 +40,8 @@ STEP = re.compile(r"step-\d{8}")  # their names, which sort by the number of ste
 
 # What a run directory holds, or was left with by a start that did not live to its first checkpoint;
 # besides, runs that were moved out of the way, by the names of methods.
-OURS = {".lock", "best", "checkpoints", "config.json", "metrics.csv", "samples", "train.log"}
+COPIES = "samples", "train.log", "config.json", "metrics.csv", "curves.png", "tensorboard"
+OURS = {".lock", "best", "checkpoints", *COPIES}
 
 
 class RunDirectory:
@@ -295,6 +298,24 @@ class RunDirectory:
         if not path.exists() or path.read_bytes() != content:
             files.write_file(path, content)
 
+    def write_picture(self, name: str, png: bytes) -> Path:
+        """Leave a picture by that name in the directory, for people.
+
+        Raises:
+            StorageFailed: the disk refuses.
+        """
+        self.check_ours()
+        path = self.path / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+            files.write_file(path, png)
+        except OSError as error:
+            raise StorageFailed(
+                f"cannot write {path} ({error.strerror}): mend that and give the same command "
+                "again; the checkpoints are whole"
+            ) from error
+        return path
+
     def set_aside(self, damaged: dict[Path, str]) -> None:
         """Rename damaged checkpoints, so that others can be saved in their place.
 
@@ -326,8 +347,7 @@ class RunDirectory:
             )
         try:
             target.path.mkdir(exist_ok=True)
-            copies = ("samples", "train.log", "config.json", "metrics.csv")
-            for item in (*copies, "best", "checkpoints"):
+            for item in (*COPIES, "best", "checkpoints"):
                 if (self.path / item).exists():
                     (self.path / item).rename(target.path / item)
             files.flush(target.path)

@@ -35,6 +35,8 @@ class Settings(Reading):
         log_every (K): batches between two lines.
         save_every (K): steps between two checkpoints, besides the one at each epoch's end.
         keep (K): checkpoints kept, the newest ones.
+        tensorboard: write the numbers of metrics.csv for TensorBoard as well, into DIR/tensorboard;
+            needs that package.
         deterministic: the same bits on every run on a GPU too, if more slowly; on a CPU they are so
             anyway.
     """
@@ -53,4 +55,5 @@ class Settings(Reading):
     log_every: Count = 100
     save_every: Count | None = None
     keep: Count = 2
+    tensorboard: bool = False
     deterministic: bool | None = None
