@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mnist.commands.explored import Explored
@@ -71,7 +72,7 @@ def encoder_of(run: Run) -> dict[str, Any] | None:
         return None
     norm = encoder.standardise
     return {
-        "layers": layers_of(encoder.layers),
+        "layers": layers_of(on_pixels(encoder)),
         "activation": activation_of(encoder),
         "std": encoder.std,
         "least": LEAST,
@@ -84,6 +85,20 @@ def encoder_of(run: Run) -> dict[str, Any] | None:
         },
         "width": encoder.width and layers_of(nn.Sequential(encoder.width))[0],
     }
+
+
+def on_pixels(encoder: Encoder) -> nn.Sequential:
+    """An encoder's perceptron as it is of pixels: linear layers, one after the other, are one."""
+    if not encoder.whitening:
+        return encoder.layers
+    first, *others = encoder.layers
+    assert isinstance(first, nn.Linear)
+    components, offset = encoder.whitening.components, encoder.whitening.offset
+    of_components, of_classes = first.weight.split([len(offset), encoder.classes], 1)
+    both = nn.Linear(components.shape[1] + encoder.classes, first.out_features)
+    both.weight.data = torch.cat([of_components @ components, of_classes], 1)
+    both.bias.data = first.bias + of_components @ offset
+    return nn.Sequential(both.requires_grad_(False), *others)
 
 
 def layers_of(perceptron: nn.Sequential) -> list[dict[str, Any]]:

@@ -158,6 +158,7 @@ class AAE(Autoencoder):
             self.contrast = WriterContrast(size, std)
 
     def prepare(self, train: Split) -> None:
+        super().prepare(train)
         self.few = train.labelled if self.guided else None
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:

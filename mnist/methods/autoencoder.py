@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mnist.data.spec import DataSpec
-from mnist.data.types import Dataset
+from mnist.data.types import Dataset, Split
 from mnist.methods.base import Method
 from mnist.networks import losses
 from mnist.networks.decoder import Decoder
 from mnist.networks.encoder import Encoder, Posterior, style_at
 from mnist.networks.player import Player
 from mnist.networks.prior import Gaussian, Prior
-from mnist.options import Count, Positive, Sizes
+from mnist.options import Count, Positive, Sizes, Whole
 
+FITTED_TO = 20_000  # training images, at most, whose principal components are looked for
 LARGEST = 32  # pixels to a side of images in grey that perceptrons are enough for
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -36,6 +37,8 @@ class Autoencoder(Method):
         network: perceptrons, or with convolutions between them and the images. By default where
             these are larger than 32×32, or in colour.
         width: channels of the convolutions at half of an image's size.
+        components: principal components of the training images, whitened, that a perceptron is
+            given in the place of pixels; 0 for the pixels.
     """
 
     headline = "mse"
@@ -65,6 +68,7 @@ class Autoencoder(Method):
         activation: Literal["gelu", "relu"] = "gelu",
         network: Literal["mlp", "convolutional"] = "mlp",
         width: Count = 32,
+        components: Whole = 0,
         lr: Positive = 2.5e-3,
         **common: Any,
     ):
@@ -80,11 +84,21 @@ class Autoencoder(Method):
         }
         with self.seeded("encoder"):
             self.encoder = Encoder(
-                *sizes, prior_std, hidden, posterior=posterior, standardised=standardised, **layers
+                *(*sizes, prior_std, hidden),
+                posterior=posterior,
+                standardised=standardised,
+                components=0 if self.convolutional else components,
+                **layers,
             )
         with self.seeded("decoder"):
             self.decoder = Decoder(*sizes, hidden[::-1], **layers)
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
+
+    def prepare(self, train: Split) -> None:
+        whitening = self.encoder.whitening
+        if whitening and not whitening.fitted:  # of a new run: the components are in its weights
+            some = train.some(slice(None, None, max(1, len(train) // FITTED_TO)))
+            whitening.fit(some.batch(slice(None)).images)
 
     def encode(self, images: Tensor, labels: Tensor | None = None) -> Tensor | Distribution:
         return self.encoder(images, labels)

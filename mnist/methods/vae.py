@@ -91,6 +91,7 @@ class VAE(Autoencoder):
                 self.players["variance"] = Player(self.variance, lr=VARIANCE_LR)
 
     def prepare(self, train: Split) -> None:
+        super().prepare(train)
         self.train_images = train if isinstance(self.variance, RadialVariance) else None
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:

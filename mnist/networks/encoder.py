@@ -10,6 +10,7 @@ from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
 
 from mnist.networks.layers import class_code, convolutions, halved, mlp
+from mnist.networks.whitening import Whitening
 
 # Bounds of a posterior's standard deviation, in the prior's: at 0 its logarithm is infinite, and at
 # 1 the slope of √(1 - σ²).
@@ -56,6 +57,8 @@ class Encoder(nn.Module):
         posterior: what the style of an image is: a point, a Gaussian, or any distribution.
         standardised: as above.
         width: channels of the first convolution; 0 for none.
+        components: how many principal components of an image it sees in its pixels' place; 0 for
+            the pixels. They are to be fitted before it is used (`whitening.fit`).
     """
 
     def __init__(
@@ -69,13 +72,16 @@ class Encoder(nn.Module):
         posterior: Posterior = "deterministic",
         standardised: bool = True,
         width: int = 0,
+        components: int = 0,
     ):
         super().__init__()
         self.classes = classes
         self.std = std
-        seen = halved(image_shape, width)[-1] if width else image_shape
-        sizes = [math.prod(seen) + classes, *hidden, feature_size]
+        seen = math.prod(halved(image_shape, width)[-1] if width else image_shape)
+        components = min(components, seen)
+        sizes = [(components or seen) + classes, *hidden, feature_size]
         self.convolutions = convolutions(image_shape, width, activation) if width else None
+        self.whitening = Whitening(image_shape, components) if components else None
         self.layers = mlp(sizes, activation)
         self.standardise = Standardise(feature_size) if standardised else None
         # Layers of their own, so that an encoder without them can be gone on from.
@@ -89,7 +95,7 @@ class Encoder(nn.Module):
 
         images [B, C, H, W] in [0, 1], labels as `class_code` takes them.
         """
-        inputs = (self.convolutions(images) if self.convolutions else images).flatten(1)
+        inputs = self.seen(images)
         if self.classes:
             inputs = torch.cat([inputs, class_code(labels, self.classes)], 1)
         if noisy := self.noise:
@@ -111,6 +117,12 @@ class Encoder(nn.Module):
         weight = (1 - sigma.square()).sqrt()
         mean = weight * self.standardise(style, weight)
         return Normal(self.std * mean, self.std * sigma, validate_args=False)
+
+    def seen(self, images: Tensor) -> Tensor:
+        """What the perceptron is given of images [B, C, H, W], besides their classes: [B, M]."""
+        if self.whitening:
+            return self.whitening(images)
+        return (self.convolutions(images) if self.convolutions else images).flatten(1)
 
     def scaled(self, style: Tensor) -> Tensor:
         """A style as it is given out, [B, N]."""

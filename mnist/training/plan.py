@@ -29,6 +29,7 @@ from mnist.training.environment import (
     be_deterministic,
     choose_device,
     choose_precision,
+    flush_denormals,
     machine,
     versions,
 )
@@ -75,6 +76,7 @@ def train_run(
     refuse_unknown(settings)
     if settings.tensorboard:
         summary_writer()
+    flush_denormals()
     device = choose_device(settings.device or "auto")
     with RunDirectory(settings.ckpt_dir, settings.keep) as run_dir:
         run_dir.refuse_other_contents()
