@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+SMALL = https://download.pytorch.org/whl/cpu
 
 .PHONY: train test test-all lint clean
 
@@ -25,6 +26,8 @@ lint: $(VENV)/test.stamp
 
 $(VENV)/run.stamp: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	@echo "Downloading the packages of requirements.txt. torch with what it needs for a GPU takes 5.3 GB"
+	@echo "in $(VENV); without a GPU 0.7 are enough, by PIP_EXTRA_INDEX_URL=$(SMALL) make train"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --requirement requirements.txt
 	touch $@

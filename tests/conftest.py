@@ -31,6 +31,8 @@ SMALL = {
     "hidden": [16, 8],
 }
 
+WHITENED = SMALL | {"components": 12, "of_classes": True, "decoder_scale": 3.0}
+
 SMALL_MODELS = {  # small networks of each method
     "sae": SMALL,
     "aae": SMALL,
@@ -110,6 +112,7 @@ def save_run(directory, name, model, progress=None):
     """A run of these networks, with their first weights, on the bundled images."""
     method = METHODS[name](MNIST, **model)
     if hasattr(method, "encoder"):
+        method.prepare(bundled().train)
         with torch.no_grad():  # so that styles have the prior's spread
             for batch in bundled().train.batches(40):
                 method.encode(batch.images, batch.labels)

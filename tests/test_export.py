@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT, SMALL, SMALL_MODELS, assert_refused, one_line, save_run
+from conftest import ROOT, SMALL, SMALL_MODELS, WHITENED, assert_refused, one_line, save_run
 
 import mnist
 from mnist.commands import export
@@ -18,6 +18,7 @@ from mnist.methods import METHODS
 
 SCRIPT = "export.py"
 OTHERS = {  # networks of other kinds
+    "whitened": ("aae", WHITENED),
     "unconditional": ("aae", SMALL | {"labels": False}),
     "point": ("aae", SMALL | {"posterior": "deterministic"}),
     "convolutional": ("aae", SMALL | {"network": "convolutional", "width": 4}),

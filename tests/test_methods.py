@@ -10,7 +10,7 @@ from mnist.data import Split, epoch_order, load_dataset
 from mnist.data.mnist import MNIST
 from mnist.evaluation.handwriting import nearness, same_writer_auc
 from mnist.methods import METHODS, Step
-from mnist.methods.base import cosine
+from mnist.methods.base import cosine, warmed_up
 from mnist.networks.prior import ks_distance
 from mnist.networks.sharpness import grey_level, sharpen
 from mnist.training.environment import choose_precision
@@ -27,6 +27,10 @@ def test_the_learning_rate_falls_from_one_to_nothing():
     assert cosine(0.0) == 1
     assert cosine(0.5) == pytest.approx(0.5)
     assert cosine(1.0) == pytest.approx(0.0)
+    assert [warmed_up(at, 0.2) for at in (0, 0.05, 0.1, 0.2)] == pytest.approx([0, 0.25, 0.5, 1])
+    assert warmed_up(0.6, 0.2) == pytest.approx(0.5)
+    assert warmed_up(1.0, 0.2) == pytest.approx(0.0)
+    assert (warmed_up(0.3, 0), warmed_up(1.0, 1)) == (cosine(0.3), 0)
 
 
 def test_a_config_rebuilds_the_same_method(method_name):

@@ -263,6 +263,44 @@ def test_losses_against_their_equations():
     assert losses.generator_loss(style_logits).item() == pytest.approx(-fake.log().mean().item())
 
 
+def test_cross_entropies_and_their_slopes_are_torchs():
+    """Of extreme logits, too, and of pixels between black and white."""
+    logits = torch.cat([torch.randn(500), torch.linspace(-120, 120, 241), torch.zeros(3)])
+    images = torch.rand(len(logits)).round(decimals=1)
+    slopes = torch.randn(len(logits))
+    found, expected = [], []
+    for each, function in ((found, losses.CrossEntropies.apply), (expected, bce)):
+        given = logits.clone().requires_grad_()
+        value = function(given, images)
+        value.backward(slopes)
+        each += [value.detach(), given.grad]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+    double = torch.randn(20, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(losses.CrossEntropies.apply, (double, images[:20].double()))
+
+
+def bce(logits, images):
+    return nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="none")
+
+
+def test_a_decoder_of_classes_has_a_first_layer_for_each():
+    """By the layer of each class alone; between two classes by the mean of theirs."""
+    decoder = Decoder((1, 4, 3), 3, 2, [], of_classes=True)
+    style, labels = torch.randn(6, 2), torch.tensor([0, 1, 2, 2, 1, 0])
+    weight, bias = decoder.layers[0].weight, decoder.layers[0].bias
+    expected = torch.stack(
+        [
+            (weight[:, :2] + weight[:, 5 + 2 * c : 7 + 2 * c]) @ z + weight[:, 2 + c] + bias
+            for z, c in zip(style, labels.tolist(), strict=True)
+        ]
+    )
+    torch.testing.assert_close(decoder(style, labels).flatten(1), expected)
+    between = decoder(style, torch.tensor([[0.5, 0.5, 0.0]]).expand(6, 3))
+    both = [decoder(style, torch.full((6,), c)) for c in (0, 1)]
+    torch.testing.assert_close(between, (both[0] + both[1]) / 2)
+    assert Decoder((1, 4, 3), 0, 2, [5], of_classes=True).layers[0].in_features == 2
+
+
 def test_the_rate_against_kingma_and_welling():
     """Appendix B there: -½ Σ (1 + log σ² - μ² - σ²), for a standard normal prior."""
     mean, sigma = torch.randn(6, 3).double(), torch.rand(6, 3).double() + 0.1

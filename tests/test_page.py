@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import wasmtime
-from conftest import ROOT, SMALL, SMALL_MODELS, assert_refused, bundled, save_run
+from conftest import ROOT, SMALL, SMALL_MODELS, WHITENED, assert_refused, bundled, save_run
 from PIL import Image
 from scipy import ndimage
 
@@ -88,6 +88,7 @@ def written(run_here, tmp_path, *flags):
 KINDS = {
     "gaussian": ("aae", SMALL | {"posterior": "gaussian"}),
     "point": ("aae", SMALL | {"posterior": "deterministic", "activation": "relu"}),
+    "whitened": ("aae", WHITENED),
     "unconditional": ("aae", SMALL | {"labels": False}),
     "sae": ("sae", SMALL),
     "vae": ("vae", SMALL),
@@ -124,7 +125,13 @@ def test_it_decodes_and_encodes_as_the_run_does(tmp_path, run_here, node, kind):
     expected = run.decode(styles, batch.labels, sharpness=1.3).flatten(1).numpy()
     assert np.abs(np.array(answer["images"]) - expected).max() < 1 / 255
     assert answer["wasm"]
-    if kind not in ("gaussian", "point", "unconditional", "sae"):  # it has no encoder of others
+    if kind not in (
+        "gaussian",
+        "point",
+        "whitened",
+        "unconditional",
+        "sae",
+    ):  # it has no encoder of others
         assert answer["styles"] is None
         return
     means, deviations = run.posterior(batch.images, batch.labels)

@@ -31,6 +31,11 @@ on. MNIST_TRACEBACK=1 shows where it failed."""
 
 # Flags of tools that go by another name as well, for classes that are no digits.
 SYNONYMS = {"digit": "class", "digits": "classes", "from_digit": "from_class"}
+# How often a thread looks whether the others are ready before it sleeps, with the OpenMP that torch
+# has on Linux: for some 40 µs, where 300,000 looks, its own default, take milliseconds. Beside busy
+# processes the thread that is looked out for may not be running at all, and only get its turn when
+# the one that looks is through with its own (docs/performance.md).
+LOOKS = "2000"
 NEGATIVE = re.compile(r"-[\d.][\d.,eE+-]*")  # a number, or several, below zero
 
 
@@ -158,9 +163,16 @@ def import_files(paths: str) -> None:
             ) from error
 
 
+def be_patient() -> None:
+    """Let torch's threads sleep soon where they wait for each other; before it is imported."""
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = LOOKS
+
+
 def main(parser: Parser, run: Callable[[dict[str, Any]], None]) -> None:
     """Parse the command line, run, and turn whatever goes wrong into a line and an exit code."""
     arguments = parser.parse(sys.argv[1:])
+    be_patient()
     try:
         import_files(os.environ.get("MNIST_IMPORT", ""))
         run(arguments)

@@ -58,7 +58,12 @@ def described(space: Explored) -> dict[str, Any]:
         "usual_error": run.numbers.get("test_mse"),
         "as_mnist": is_like_mnist(space.dataset, spec),
         "text": TEXT if all(digit in spec.class_names for digit in TEXT) else "",
-        "decoder": {"layers": layers_of(decoder.layers), "activation": activation_of(decoder)},
+        "decoder": {
+            "layers": layers_of(decoder.layers),
+            "activation": activation_of(decoder),
+            "scale": decoder.scale,
+            "of_classes": decoder.of_classes,
+        },
         "encoder": encoder_of(run),
     }
 

@@ -14,7 +14,7 @@ from mnist.data.spec import DataSpec
 from mnist.data.types import Batch, Dataset, Split, in_turns
 from mnist.errors import UserError
 from mnist.methods.autoencoder import Autoencoder
-from mnist.methods.base import Step, cosine
+from mnist.methods.base import Step, warmed_up
 from mnist.networks import losses
 from mnist.networks.contrast import WriterContrast
 from mnist.networks.discriminator import Discriminator, GuidedDiscriminator
@@ -75,6 +75,7 @@ class AAE(Autoencoder):
         discriminator_decay: power of the autoencoder's schedule by which that falls. One that stops
             learning as early as the autoencoder lets the class back into the style.
         discriminator_hidden: hidden layers of the discriminator.
+        warm_up: share of the training over which learning rates rise from zero.
     """
 
     name = "aae"
@@ -126,6 +127,7 @@ class AAE(Autoencoder):
         discriminator_lr: Positive = 3e-3,
         discriminator_decay: Share = 0.5,
         discriminator_hidden: Sizes = (512, 256),
+        warm_up: Share = 0.0,
         **common: Any,
     ):
         super().__init__(spec, posterior, **common)
@@ -147,6 +149,7 @@ class AAE(Autoencoder):
         self.ramp = ramp
         self.discriminator_steps = discriminator_steps
         self.discriminator_decay = discriminator_decay
+        self.warm_up = warm_up
         with self.seeded("discriminator"):
             self.discriminator = (
                 GuidedDiscriminator(size, spec.classes, discriminator_hidden)
@@ -165,7 +168,7 @@ class AAE(Autoencoder):
         images, labels = batch.images, batch.labels
         if self.few is not None:
             images, labels = self.with_labelled(batch, self.few, step)
-        lr_scale = cosine(step.progress)
+        lr_scale = warmed_up(step.progress, self.warm_up)
         discriminator_lr_scale = lr_scale**self.discriminator_decay
         with self.autocast():
             encoded = self.encoder(images, labels)

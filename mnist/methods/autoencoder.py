@@ -19,7 +19,7 @@ from mnist.networks.player import Player
 from mnist.networks.prior import Gaussian, Prior
 from mnist.options import Count, Positive, Sizes, Whole
 
-FITTED_TO = 20_000  # training images, at most, whose principal components are looked for
+FITTED_TO = 10_000  # training images, at most, whose principal components are looked for
 LARGEST = 32  # pixels to a side of images in grey that perceptrons are enough for
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -39,6 +39,9 @@ class Autoencoder(Method):
         width: channels of the convolutions at half of an image's size.
         components: principal components of the training images, whitened, that a perceptron is
             given in the place of pixels; 0 for the pixels.
+        decoder_scale: what styles are multiplied by before the decoder's first layer; the larger,
+            the sooner it learns what changes fast with the style.
+        of_classes: give the decoder a first layer of its own for each class.
     """
 
     headline = "mse"
@@ -69,6 +72,8 @@ class Autoencoder(Method):
         network: Literal["mlp", "convolutional"] = "mlp",
         width: Count = 32,
         components: Whole = 0,
+        decoder_scale: Positive = 1.0,
+        of_classes: bool = False,
         lr: Positive = 2.5e-3,
         **common: Any,
     ):
@@ -91,7 +96,9 @@ class Autoencoder(Method):
                 **layers,
             )
         with self.seeded("decoder"):
-            self.decoder = Decoder(*sizes, hidden[::-1], **layers)
+            self.decoder = Decoder(
+                *sizes, hidden[::-1], scale=decoder_scale, of_classes=of_classes, **layers
+            )
         self.players["autoencoder"] = Player(self.encoder, self.decoder, lr=lr)
 
     def prepare(self, train: Split) -> None:

@@ -32,6 +32,17 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
+def warmed_up(progress: float, warm_up: float) -> float:
+    """`cosine` after a share of the training in which the scale rises from 0 to 1 along a line.
+
+    Adam's first steps go by few gradients (Liu et al. 2020, arXiv 1908.03265); after them a larger
+    learning rate is borne than would be from the start.
+    """
+    if progress < warm_up:
+        return progress / warm_up
+    return cosine((progress - warm_up) / (1 - warm_up)) if warm_up < 1 else 0.0
+
+
 class Step(NamedTuple):
     """Where in the training a step is.
 

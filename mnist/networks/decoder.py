@@ -22,6 +22,11 @@ class Decoder(nn.Module):
         activation: between the layers.
         normalise: a batch normalisation in each layer of the perceptron but the last.
         width: channels before the last convolution; 0 for none.
+        scale: what styles are multiplied by first. Perceptrons learn what changes slowly with their
+            inputs first (Rahaman et al. 2019, arXiv 1806.08734), and so the larger, the sooner
+            they learn what changes fast with the style.
+        of_classes: give it the style's numbers once more for each class, zero but for its own, so
+            that the first layer is another for each; where there are classes.
     """
 
     def __init__(
@@ -33,23 +38,36 @@ class Decoder(nn.Module):
         activation: type[nn.Module] = nn.ReLU,
         normalise: bool = False,
         width: int = 0,
+        scale: float = 1.0,
+        of_classes: bool = False,
     ):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
+        self.scale = scale
+        self.of_classes = of_classes and classes > 0
         self.small = halved(image_shape, width)[-1] if width else self.image_shape
-        self.layers = mlp(
-            [feature_size + classes, *hidden, math.prod(self.small)], activation, normalise
-        )
+        inputs = feature_size + classes * (1 + feature_size * self.of_classes)
+        self.layers = mlp([inputs, *hidden, math.prod(self.small)], activation, normalise)
         self.convolutions = (
             transposed_convolutions(image_shape, width, activation) if width else None
         )
 
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W]."""
-        inputs = torch.cat([style, class_code(labels, self.classes)], 1) if self.classes else style
-        logits = self.layers(inputs).unflatten(1, self.small)
+        logits = self.layers(self.inputs(style, labels)).unflatten(1, self.small)
         if self.convolutions:
             _, height, width = self.image_shape
             logits = self.convolutions(logits)[:, :, :height, :width]
         return logits.to(style.dtype)
+
+    def inputs(self, style: Tensor, labels: Tensor | None) -> Tensor:
+        """What the first layer sees of styles [B, N] and their labels: [B, M]."""
+        style = self.scale * style if self.scale != 1 else style
+        if not self.classes:
+            return style
+        code = class_code(labels, self.classes)
+        parts = [style, code]
+        if self.of_classes:
+            parts.append((code.unsqueeze(2) * style.unsqueeze(1)).flatten(1))
+        return torch.cat(parts, 1)

@@ -39,13 +39,14 @@ class Whitening(nn.Module):
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
         """Find the components of training images [M, C, H, W] in [0, 1]."""
-        points = images.flatten(1)
-        variances, axes = torch.linalg.eigh(points.T.cov(correction=0).double())
+        points = images.flatten(1).double()
+        variances, axes = torch.linalg.eigh(points.T.cov(correction=0))
         count = len(self.components)
         leading, axes = variances.flip(0)[:count], axes.flip(1)[:, :count]
         scales = (leading + RIDGE * variances[-1]).sqrt()
-        self.components.copy_((axes / scales).T)
-        self.offset.copy_(-self.components @ points.mean(0))
+        components = (axes / scales).T
+        self.components.copy_(components)
+        self.offset.copy_(-components @ points.mean(0))
         self.fitted.fill_(True)
 
     def forward(self, images: Tensor) -> Tensor:

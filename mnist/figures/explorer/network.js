@@ -95,13 +95,19 @@ class Networks {
 
   /** Images, Float32Array [pixels] in [0, 1] each, of styles as these classes. */
   decode(styles, labels, sharpness = 1) {
-    const images = [], {feature_size: size, pixels} = this.run;
+    const images = [], {feature_size: size, pixels, decoder: {scale}} = this.run;
     for (let first = 0; first < styles.length; first += COLUMNS) {
       const some = styles.slice(first, first + COLUMNS), {input} = this.decoder;
       input.fill(0);
       some.forEach((style, column) => {
-        for (let i = 0; i < size; i++) input[i * COLUMNS + column] = style[i];
-        if (this.run.conditional) input[(size + labels[first + column]) * COLUMNS + column] = 1;
+        for (let i = 0; i < size; i++) input[i * COLUMNS + column] = scale * style[i];
+        if (!this.run.conditional) return;
+        const label = labels[first + column];
+        input[(size + label) * COLUMNS + column] = 1;
+        if (this.run.decoder.of_classes) {
+          const own = size + this.run.class_names.length + label * size;
+          for (let i = 0; i < size; i++) input[(own + i) * COLUMNS + column] = scale * style[i];
+        }
       });
       const logits = this.decoder.forward();
       some.forEach((_, column) => {
