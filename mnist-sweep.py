@@ -11,4 +11,4 @@ example: ./mnist-sweep.py --feature-size 2 4 8 16 --seeds 0-4
 from mnist.commands.sweep import sweep_command
 
 if __name__ == "__main__":
-    sweep_command(__doc__)
+    sweep_command(__doc__, "aae")

@@ -68,11 +68,11 @@ def test_a_sweep_that_was_killed_twice_is_as_separate_runs(tmp_path):
     flags = "--method", "sae", "--feature-size", "2", "3", "--seeds", "0-1", *SMALL
     start = command("mnist-sweep.py", *flags, "--jobs", 2)
     how = {"cwd": tmp_path, "env": environment(), "stderr": subprocess.PIPE, "text": True}
-    for number in (signal.SIGKILL, signal.SIGTERM):
-        before = len([*tmp_path.glob("sweep/*/samples/*.png")])
+    first, third = (f"feature-size-{size}-seed-0/samples/epoch-001.png" for size in (2, 3))
+    for number, begun in ((signal.SIGKILL, first), (signal.SIGTERM, third)):
         with subprocess.Popen(start, stdout=subprocess.PIPE, **how) as process:
-            deadline = time.monotonic() + 120
-            while len([*tmp_path.glob("sweep/*/samples/*.png")]) < before + 2:
+            deadline = time.monotonic() + 200
+            while not (tmp_path / "sweep" / begun).exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             os.kill(process.pid, number)

@@ -28,7 +28,7 @@ from mnist.errors import UserError
 from mnist.options import KINDS, Option, flag_of
 
 SCRIPTS = Path(mnist.__file__).parent.parent
-METHODS = "aae", "sae", "vae", "gan", "bigan", "classifier"
+METHODS = {path.stem.removeprefix("mnist-") for path in SCRIPTS.glob("mnist-*.py")} - {"sweep"}
 OURS = "ckpt_dir", "log_every", "seed"  # options of a training that a sweep has in its own way
 ON_A_GPU = 8  # runs at once: one does not fill it (docs/performance.md)
 WAIT = 2.0  # seconds between two looks at a directory that another process writes to
@@ -67,22 +67,17 @@ class Failed(UserError):
         self.exit_code = exit_code
 
 
-def sweep_command(doc: str) -> None:
+def sweep_command(doc: str, usual: str) -> None:
     """Do what mnist-sweep.py does.
 
     Args:
         doc: the script's docstring.
+        usual: the method that is trained where none is named.
     """
-    method = asked_for(sys.argv[1:])
+    asked = re.search(r"--method[ =](\w+)", " ".join(sys.argv[1:]))
+    method = asked[1] if asked and asked[1] in METHODS else usual
     options = swept_options(method)
-    main(sweep_parser(doc, options), lambda given: sweep(method, options, given))
-
-
-def asked_for(given: Sequence[str]) -> str:
-    """The method on a command line; the usual one where there is none that we know."""
-    text = " ".join(given)
-    found = re.search(r"--method[ =](\w+)", text)
-    return found[1] if found and found[1] in METHODS else METHODS[0]
+    main(sweep_parser(doc, usual, options), lambda given: sweep(method, options, given))
 
 
 def swept_options(method: str) -> dict[str, Option]:
@@ -91,10 +86,11 @@ def swept_options(method: str) -> dict[str, Option]:
     return {name: option for name, option in both.items() if name not in OURS}
 
 
-def sweep_parser(doc: str, options: Mapping[str, Option]) -> Parser:
+def sweep_parser(doc: str, usual: str, options: Mapping[str, Option]) -> Parser:
     """The flags of a sweep, and those of the training."""
     parser = Parser(doc, EXIT_CODES)
-    parser.add_argument("--method", choices=METHODS, help="what is trained (default: aae)")
+    help_ = f"what is trained, by mnist-METHOD.py (default: {usual})"
+    parser.add_argument("--method", choices=sorted(METHODS), help=help_)
     seeds = "seeds, such as 0-4 or 0 7 9 (default: 0)"
     parser.add_argument("--seeds", nargs="+", type=seeds_of, metavar="SEEDS", help=seeds)
     parser.add_argument(

@@ -46,7 +46,11 @@ class Autoencoder(Method):
 
     headline = "mse"
     earlier: ClassVar = {"activation": "relu"}
-    only_with: ClassVar = {"width": {"network": "convolutional"}}
+    only_with: ClassVar = {
+        "width": {"network": "convolutional"},
+        "components": {"network": "mlp"},
+        "of_classes": {"labels": True},
+    }
     prior: Prior
 
     @classmethod

@@ -34,7 +34,8 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> str:
     """ "fp32" or "bf16"; for "auto" bf16 on processors with instructions for it.
 
-    There it was measured faster (benchmarks/throughput.py). On a GPU it was slower (docs/performance.md).
+    There it was measured faster (benchmarks/throughput.py), and on a GPU slower
+    (docs/performance.md).
     """
     if name != "auto":
         return name
