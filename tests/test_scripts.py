@@ -32,6 +32,7 @@ SCRIPTS = (
     "mnist-bigan.py",
     "mnist-gan.py",
     "mnist-classifier.py",
+    "mnist-sweep.py",
     "encoder-vis.py",
     "generate-all.py",
     "guide.py",
@@ -86,10 +87,12 @@ def test_help_shows_defaults_and_an_example_without_torch(script):
         "mnist-bigan.py": "biganN.ckpt",
         "mnist-gan.py": "gan-N-N.ckpt",
         "mnist-classifier.py": "mnist-classifier.ckpt",
+        "mnist-sweep.py": "sweep",
     }.get(script, "mnistN.ckpt")
     assert f"(default: {places})" in said
     epochs = "; with --labelled or --clusters: 12 and 60" if aae else ""
-    assert (f"others by their number{epochs})" in said) == script.startswith("mnist-")
+    trains = script.startswith("mnist-") and script != "mnist-sweep.py"
+    assert (f"others by their number{epochs})" in said) == trains
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

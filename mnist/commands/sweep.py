@@ -13,17 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple
 
-from tqdm import tqdm
-
 import mnist
-from mnist.commands.arguments import Parser, argument, main
-from mnist.commands.train import SETTINGS, signature
+from mnist.commands.arguments import Parser, add_option, argument, main
+from mnist.commands.train import SETTINGS, or_auto, signature
 from mnist.errors import UserError
 from mnist.options import KINDS, Option, flag_of
 
@@ -83,6 +81,7 @@ def sweep_command(doc: str, usual: str) -> None:
 def swept_options(method: str) -> dict[str, Option]:
     """Options of a method's training of which a sweep may have several values."""
     both = {**signature(method)[0], **SETTINGS}
+    both["precision"] = or_auto(both["precision"])
     return {name: option for name, option in both.items() if name not in OURS}
 
 
@@ -102,30 +101,25 @@ def sweep_parser(doc: str, usual: str, options: Mapping[str, Option]) -> Parser:
     parser.add_argument("--jobs", type=argument(KINDS["Count"]), metavar="N", help=jobs)
     group = parser.add_argument_group("of the training, each with one value or several")
     for option in options.values():
-        if option.type == "bool":
-            flags = [flag_of(name) for name in (option.name, f"no_{option.name}")]
-            for flag in flags[option.default is True :]:
-                off = flag != flags[0]
-                group.add_argument(
-                    flag, dest=option.name, action="store_false" if off else "store_true",
-                    help=("do not " if off else "") + option.help,
-                )  # fmt: skip
-        elif option.choices:
-            group.add_argument(
-                flag_of(option.name), nargs="+", choices=option.choices, help=option.help
-            )
-        else:
-            metavar = option.metavar or option.kind.metavar
-            group.add_argument(
-                flag_of(option.name), nargs="+", type=checked(option), metavar=metavar,
-                help=option.help,
-            )  # fmt: skip
+        add_option(several(group.add_argument), option)
     return parser
 
 
-def checked(option: Option) -> Any:
-    """An argument type that lets a text be as it is, once it is seen to be a value."""
-    parse = argument(option.kind)
+def several(add: Callable[..., Any]) -> Callable[..., Any]:
+    """A parser's `add_argument`, for flags of one value or more, which are kept in words."""
+
+    def add_several(*flags: str, **how: Any) -> Any:
+        if "action" not in how:  # as on or off has, which is no value
+            how["nargs"] = "+"
+        if parse := how.get("type"):
+            how["type"] = checked(parse)
+        return add(*flags, **how)
+
+    return add_several
+
+
+def checked(parse: Callable[[str], Any]) -> Callable[[str], str]:
+    """An argument type that lets a text be as it is, once it is seen to be a value of another."""
 
     def as_it_is(text: str) -> str:
         parse(text)
@@ -234,6 +228,8 @@ class Trainings:
     """
 
     def __init__(self, script: Path, jobs: Sequence[Job]):
+        from tqdm import tqdm  # late, so that --help is instant
+
         self.script = script
         self.stopping = False
         self.processes: set[subprocess.Popen[str]] = set()

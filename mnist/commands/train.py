@@ -138,13 +138,7 @@ def training_parser(doc: str, usual: Variant, variants: Mapping[str, Variant]) -
                 options[key] = options[key]._replace(help=more)
         epochs += "; with {}: {} and {}".format(asked, *usually)
         directories += [variants[name].directory for name in flags]
-    # On the command line it has a value that a configuration has not.
-    what = options["precision"].help
-    options["precision"] = options["precision"]._replace(
-        annotation="Literal['auto', 'fp32', 'bf16']",
-        default="auto",
-        help=f"{what}; auto takes bf16 on a processor with instructions for it",
-    )
+    options["precision"] = or_auto(options["precision"])
     defaults = {
         "epochs": epochs,
         "ckpt_dir": ", ".join(re.sub("{.*?}", "N", each) for each in directories),
@@ -163,3 +157,12 @@ def training_parser(doc: str, usual: Variant, variants: Mapping[str, Variant]) -
         "--json", action="store_true", help="print lines of JSON, for programs and not for people"
     )
     return parser
+
+
+def or_auto(precision: Option) -> Option:
+    """The option as a command line has it, with a value that a configuration has not."""
+    return precision._replace(
+        annotation="Literal['auto', 'fp32', 'bf16']",
+        default="auto",
+        help=f"{precision.help}; auto takes bf16 on a processor with instructions for it",
+    )
