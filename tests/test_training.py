@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import TRAINING, assert_refused, small
 
+import mnist
 from mnist.errors import Diverged, Interrupted, UserError
 from mnist.methods import METHODS, Step
 from mnist.training import log
@@ -372,3 +373,15 @@ def test_few_images_are_seen_more_often_in_smaller_batches(images, epochs, batch
     aae = METHODS["aae"]
     assert usual_epochs(aae, images) == epochs
     assert usual_batch_size(aae, images) == batch_size
+
+
+def test_denormal_numbers_are_zero_while_it_trains_and_no_longer(tmp_path):
+    def smallest(row=None):
+        found.append((torch.tensor(1e-30) * 1e-10).item())
+
+    found = []
+    smallest()
+    options = {"dataset": "mnist-5k", "hidden": (8,), "epochs": 1}
+    mnist.train("sae", ckpt_dir=tmp_path / "run", progress=smallest, **options)
+    smallest()
+    assert found == [pytest.approx(1e-40, rel=1e-3), 0, pytest.approx(1e-40, rel=1e-3)]

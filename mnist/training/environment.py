@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -56,14 +58,20 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {"device": device.type, "threads": threads, "torch": torch.__version__}
 
 
-def flush_denormals() -> None:
-    """Let numbers below 1e-38 be zero, as they are on a GPU.
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """A context in which numbers below 1e-38 are zero, as they are on a GPU.
 
     Weights of pixels that hardly ever have ink get gradients that small, and a processor takes a
-    hundred times as long for each (docs/LOG.md). It holds for this thread and those that it starts
-    from now on.
+    hundred times as long for each (docs/LOG.md). It holds for this thread, which is as it was
+    afterwards, and for those that it starts meanwhile.
     """
+    before = (torch.tensor(1e-30) * 1e-10).item() == 0
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def be_deterministic() -> None:

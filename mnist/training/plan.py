@@ -29,7 +29,7 @@ from mnist.training.environment import (
     be_deterministic,
     choose_device,
     choose_precision,
-    flush_denormals,
+    denormals_flushed,
     machine,
     versions,
 )
@@ -60,6 +60,7 @@ class Plan(NamedTuple):
     parent: Checkpoint | None = None  # the run whose networks it starts from
 
 
+@denormals_flushed()
 def train_run(
     settings: Settings, report: Report, tell: Callable[[dict[str, float]], None] = lambda row: None
 ) -> None:
@@ -76,7 +77,6 @@ def train_run(
     refuse_unknown(settings)
     if settings.tensorboard:
         summary_writer()
-    flush_denormals()
     device = choose_device(settings.device or "auto")
     with RunDirectory(settings.ckpt_dir, settings.keep) as run_dir:
         run_dir.refuse_other_contents()
