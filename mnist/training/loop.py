@@ -13,6 +13,7 @@ from mnist.errors import Diverged, UserError
 from mnist.methods import Method, Step
 from mnist.training.checkpoint import Progress
 from mnist.training.diagnosis import Diagnosis
+from mnist.training.environment import denormals_flushed
 from mnist.training.log import Report
 from mnist.training.run_directory import RunDirectory
 from mnist.training.samples import draw_samples
@@ -22,6 +23,7 @@ from mnist.training.validation import calibrate, validate
 Numbers = dict[str, float]
 
 
+@denormals_flushed()
 def train(
     method: Method,
     dataset: Dataset,

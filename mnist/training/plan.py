@@ -29,7 +29,6 @@ from mnist.training.environment import (
     be_deterministic,
     choose_device,
     choose_precision,
-    denormals_flushed,
     machine,
     versions,
 )
@@ -60,7 +59,6 @@ class Plan(NamedTuple):
     parent: Checkpoint | None = None  # the run whose networks it starts from
 
 
-@denormals_flushed()
 def train_run(
     settings: Settings, report: Report, tell: Callable[[dict[str, float]], None] = lambda row: None
 ) -> None:
