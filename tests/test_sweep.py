@@ -13,7 +13,7 @@ import pytest
 from conftest import assert_refused, command, environment
 from PIL import Image
 
-from mnist.commands.sweep import jobs_of, seeds_of, spread, swept_options
+from mnist.commands.sweep import jobs_of, report, seeds_of, spread, swept_options
 from mnist.figures.sweep import against
 from mnist.training.run_directory import RunDirectory
 
@@ -60,6 +60,24 @@ def test_a_figure_has_a_dot_for_each_run_and_a_line_through_the_means():
         "activation gelu",
     ]
     assert (spread([1, 3]), spread([2]), spread([])) == ("2 ± 1", "2", "")
+
+
+def test_the_table_of_a_sweep_is_a_csv(tmp_path, capsys):
+    """With commas in it, and a run that has fewer numbers than others."""
+    rows = [
+        {"hidden": "8,4", "seed": "0", "epoch": "1", "train_mse": "0.3", "test_mse": "0.2"},
+        {"hidden": "16", "seed": "0", "epoch": "1", "train_mse": "0.1"},
+    ]
+    report(rows, ["hidden", "seed"], tmp_path, "sae")
+    with open(tmp_path / "sweep.csv") as file:
+        read = [*csv.DictReader(file)]
+    assert [{name: cell for name, cell in row.items() if cell} for row in read] == rows
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "| hidden | runs | test_mse |",
+        "|---|---|---|",
+        "| 8,4 | 1 | 0.2 |",
+        "| 16 | 1 |  |",
+    ]
 
 
 @pytest.mark.slow

@@ -4,14 +4,16 @@ import csv
 import io
 import json
 import sys
+import warnings
 
 import numpy as np
-import pytest
 from conftest import assert_refused
 from PIL import Image
 
 import mnist
-from mnist.figures.training_curves import by_name, curves
+from mnist.figures.training_curves import curves
+from mnist.training.checkpoint import columns_of, part_of
+from mnist.training.samples import by_name, draw_curves
 from mnist.training.tensorboard import TensorBoard
 
 FEW = "--dataset", "mnist-5k", "--hidden", 8, "--batch-size", 500, "--ckpt-dir", "run"
@@ -22,33 +24,36 @@ def rows_of(folder):
         return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
-def test_parts_of_the_data_share_a_panel():
-    row = {"epoch": 1, "step": 9, "train_mse": 0.1, "test_mse": 0.2, "held_out_mse": 0.3}
-    row |= {"generated_share_0": 0.4, "generated_share_1": 0.6, "train_discriminator_gradient": 1}
-    assert by_name([row]) == {
-        "mse": {"train": "train_mse", "test": "test_mse", "held_out": "held_out_mse"},
-        "shares of the classes": {
-            "share_0": "generated_share_0",
-            "share_1": "generated_share_1",
-        },
-        "discriminator_gradient": {"train": "train_discriminator_gradient"},
+FIRST = {"epoch": 1, "step": 9, "train_mse": 0.5, "train_rate": 900.0, "generated_share_0": 0.4}
+SECOND = {"epoch": 2, "step": 18, "train_mse": 0.4, "train_rate": 2.0, "held_out_mse": 0.3}
+
+
+def test_parts_of_the_data_are_lines_of_one_number():
+    assert by_name([FIRST, SECOND]) == {
+        "mse": {"train": [(1, 0.5), (2, 0.4)], "held_out": [(2, 0.3)]},
+        "rate": {"train": [(1, 900.0), (2, 2.0)]},
+        "shares of the classes": {"0": [(1, 0.4)]},
     }
+    assert columns_of({"held_out": {"mse": 0.3}}) == {"held_out_mse": 0.3}
+    assert part_of("held_out_mse") == ("held_out", "mse")
+    assert part_of("epoch") is None
 
 
 def test_curves_show_every_number_where_there_is_one():
-    first = {"epoch": 1, "step": 9, "train_mse": 0.5, "train_rate": 900.0}
-    second = {"epoch": 2, "step": 18, "train_mse": 0.4, "train_rate": 2.0, "test_mse": 0.3}
-    mse, rate = [axes for axes in curves([first, second], "a run").axes if axes.lines]
+    mse, rate, shares = curves(by_name([FIRST, SECOND]), "a run").axes
     drawn = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in mse.lines}
-    assert drawn == {"training": [[1, 0.5], [2, 0.4]], "test": [[2, 0.3]]}
+    assert drawn == {"training": [[1, 0.5], [2, 0.4]], "held out": [[2, 0.3]]}
     assert (mse.get_yscale(), rate.get_yscale()) == ("linear", "log")
-    with pytest.raises(ValueError, match="without an epoch"):
-        curves([], "a run")
+    assert [line.get_xydata().tolist() for line in shares.lines] == [[[1, 0.4]]]
+
+
+def test_a_method_without_numbers_has_no_curves():
+    assert draw_curves([{"epoch": 1, "step": 9}], "a run") is None
+    assert draw_curves([], "a run") is None
 
 
 def test_a_training_says_the_same_in_every_way(run_here, tmp_path):
     """Lines of JSON, TensorBoard's files and metrics.csv, of a run that went on besides."""
-    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     watched = "--tensorboard", "--json", "--log-every", 4
@@ -89,12 +94,13 @@ def test_without_tensorboard_nothing_is_begun(run_here, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_is_worth_more_than_its_curves_for_tensorboard(tmp_path, capsys):
-    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+def test_a_run_is_worth_more_than_its_curves_for_tensorboard(tmp_path):
+    warned = []
     (tmp_path / "file").touch()
-    board = TensorBoard(tmp_path / "file" / "tensorboard", [])
+    board = TensorBoard(tmp_path / "file" / "tensorboard", [], warned.append)
     board.tell({"epoch": 1, "step": 1, "train_mse": 0.1})
-    assert capsys.readouterr().err.count("TensorBoard gets no more numbers") == 1
+    (message,) = warned
+    assert message.endswith("TensorBoard gets no more numbers")
 
 
 def test_quiet_json_says_nothing(run_here):
@@ -102,6 +108,12 @@ def test_quiet_json_says_nothing(run_here):
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_a_run_from_python_has_curves(tmp_path):
-    mnist.train("sae", dataset="mnist-5k", hidden=(8,), epochs=1, ckpt_dir=tmp_path / "run")
-    assert (tmp_path / "run" / "curves.png").exists()
+def test_a_run_that_has_ended_gets_curves_where_it_has_none(tmp_path):
+    options = {"dataset": "mnist-5k", "hidden": (8,), "epochs": 1, "ckpt_dir": tmp_path / "run"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is trained already
+        mnist.train("sae", **options)
+        picture = (tmp_path / "run" / "curves.png").read_bytes()
+        (tmp_path / "run" / "curves.png").unlink()
+        mnist.train("sae", **options)
+    assert (tmp_path / "run" / "curves.png").read_bytes() == picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import itertools
 import json
 import os
@@ -169,18 +170,18 @@ def jobs_of(
 ) -> list[Job]:
     """Every combination of values, in the order in which they were given."""
     fixed: list[str] = []
-    several: dict[str, Sequence[str]] = {}
+    swept: dict[str, Sequence[str]] = {}
     for name, values in given.items():
         if isinstance(values, bool):
             fixed.append(flag_of(name if values else f"no_{name}"))
         elif len(values) == 1:
             fixed += [flag_of(name), values[0]]
         else:
-            several[name] = list(dict.fromkeys(values))
-    several["seed"] = list(dict.fromkeys(seeds))
+            swept[name] = list(dict.fromkeys(values))
+    swept["seed"] = list(dict.fromkeys(seeds))
     jobs = []
-    for combination in itertools.product(*several.values()):
-        values = dict(zip(several, combination, strict=True))
+    for combination in itertools.product(*swept.values()):
+        values = dict(zip(swept, combination, strict=True))
         name = "-".join(f"{flag_of(key)[2:]}-{value}" for key, value in values.items())
         flags = [text for key, value in values.items() for text in (flag_of(key), value)]
         jobs.append(Job(values, place / re.sub(r"[^\w.,-]", "_", name), [*fixed, *flags]))
@@ -270,7 +271,7 @@ class Trainings:
                 time.sleep(WAIT)
                 continue
             with self.lock:
-                for line in said.splitlines() if code not in (-15, 143) else []:
+                for line in [] if self.stopping else said.splitlines():
                     self.bar.write(f"{job.folder}: {line}", file=sys.stderr)
             return code
 
@@ -332,17 +333,20 @@ def report(
     from mnist.figures.plotting import picture  # late: matplotlib takes a second to import
     from mnist.figures.sweep import against
     from mnist.files import write_file
+    from mnist.training.checkpoint import part_of
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [",".join(names)]
-    lines += [",".join(row.get(name, "") for name in names) for row in rows]
-    write_file(place / "sweep.csv", "".join(f"{line}\n" for line in lines).encode())
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_file(place / "sweep.csv", lines.getvalue().encode())
 
     settings = [name for name in swept if name != "seed"]
     groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in settings), []).append(row)
-    told = [name for name in names if name.startswith(("test_", "held_out_", "generated_"))]
+    told = [name for name in names if (found := part_of(name)) and found[0] != "train"]
     table = [" | ".join(["", *settings, "runs", *told, ""]).strip()]
     table += ["|---" * (len(settings) + 1 + len(told)) + "|"]
     for values, some in groups.items():

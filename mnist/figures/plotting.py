@@ -40,6 +40,7 @@ COLOURS = (
 MARKERS = "os^DvPX"
 CAPITAL = 0.73  # height of capitals and digits in matplotlib's font, to its size
 FAINT = (0.85, 0.85, 0.85, 0.25)  # points that are not meant
+IN_A_ROW = 4  # small panels
 DPI = 300  # of pictures made of pixels
 
 
@@ -602,6 +603,35 @@ def reach(numbers: np.ndarray, std: float) -> float:
 def dot_size(count: int, side: float) -> float:
     """Area of a dot, points², so that many in a small panel do not cover one another."""
     return float(np.clip(2500 * side**2 / count, 1.5, 14))
+
+
+def panels(
+    names: Sequence[str], size: tuple[float, float], title: str, below: str
+) -> tuple[Figure, list[Axes]]:
+    """A figure of small panels, one for each name, which stands above it.
+
+    Args:
+        names: of the panels, from left to right and from above.
+        size: width and height of one, in inches.
+        title: above it all.
+        below: the lowest panel of each column.
+    """
+    columns = max(1, min(IN_A_ROW, len(names)))
+    lines = max(1, -(-len(names) // columns))
+    figure = Figure((0.7 + size[0] * columns, 1 + size[1] * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in grid[len(names) :]:
+        axes.remove()
+    drawn = list(grid[: len(names)])
+    for axes, name in zip(drawn, names, strict=True):
+        axes.set_title(name.replace("_", " "), fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    for axes in drawn[-columns:]:
+        axes.set_xlabel(below, fontsize=8)
+    return figure, drawn
 
 
 def picture(figure: Figure, kind: str, dpi: int = DPI) -> bytes:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mnist.figures.plotting import COLOURS, MARKERS, Axes, Figure, FigureCanvasAgg
+from mnist.figures.plotting import COLOURS, MARKERS, Axes, Figure, panels
 
-COLUMNS = 4
 WIDE = 4  # values whose largest is so many times the least are on a logarithmic axis
 
 Values = tuple[str, ...]  # of each setting, in words
@@ -24,76 +23,52 @@ def against(
 
     Args:
         groups: rows of runs, by the values of their settings.
-        settings: names of these; values of others than the first are told apart by lines.
+        settings: names of these, of which there may be none; values of others than the first are
+            told apart by lines.
         names: of the numbers that are drawn, a panel each.
         title: above it all.
     """
-    columns = max(1, min(COLUMNS, len(names)))
-    lines = -(-len(names) // columns)
-    figure = Figure(figsize=(0.8 + 3 * columns, 1.1 + 2.3 * lines), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    grid = figure.subplots(max(1, lines), columns, squeeze=False).ravel()
-    texts = list(dict.fromkeys(values[0] if values else "" for values in groups))
-    places = positions(texts)
-    others = list(dict.fromkeys(values[1:] for values in groups))
-    for axes, name in zip(grid, names, strict=False):
-        for i, other in enumerate(others):
-            of_line = {
-                values[0] if values else "": rows
-                for values, rows in groups.items()
-                if values[1:] == other
+    below = settings[0].replace("_", " ") if settings else ""
+    figure, grid = panels(names, (3, 2.3), title, below)
+    first = {values: "".join(values[:1]) for values in groups}
+    texts = list(dict.fromkeys(first.values()))
+    numbers = as_numbers(texts)
+    places = dict(zip(texts, numbers or range(len(texts)), strict=True))
+    lines: dict[Values, list[Values]] = {}  # groups, by their other values
+    for values in groups:
+        lines.setdefault(values[1:], []).append(values)
+    for axes, name in zip(grid, names, strict=True):
+        for which, (others, of_line) in enumerate(lines.items()):
+            pairs = zip(settings[1:], others, strict=True)
+            label = ", ".join(f"{setting.replace('_', ' ')} {value}" for setting, value in pairs)
+            points = {
+                places[first[values]]: [float(row[name]) for row in groups[values] if row.get(name)]
+                for values in of_line
             }
-            label = ", ".join(
-                f"{key} {value}" for key, value in zip(settings[1:], other, strict=True)
-            )
-            points = [
-                (places[text], [float(row[name]) for row in rows if row.get(name)])
-                for text, rows in of_line.items()
-            ]
-            draw(axes, [each for each in points if each[1]], i, label)
-        axes.set_title(name.replace("_", " "), fontsize=9)
-        if logarithmic(texts):
+            draw(axes, {place: some for place, some in points.items() if some}, which, label)
+        if numbers and min(numbers) > 0 and max(numbers) >= WIDE * min(numbers):
             axes.set_xscale("log", base=2)
-        axes.set_xticks(list(places.values()), texts, fontsize=8)
+        axes.set_xticks(list(places.values()), texts)
         axes.set_xticks([], minor=True)
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.3)
-        if settings:
-            axes.set_xlabel(settings[0].replace("_", " "), fontsize=8)
-    for axes in grid[len(names) :]:
-        axes.axis("off")
-    if len(others) > 1:
+    if len(lines) > 1 and grid:
         handles, labels = grid[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="upper right", fontsize=8, ncols=min(3, len(others)))
+        figure.legend(handles, labels, loc="upper right", fontsize=8, ncols=min(3, len(lines)))
     return figure
 
 
-def draw(
-    axes: Axes, points: Sequence[tuple[float, Sequence[float]]], which: int, label: str
-) -> None:
-    """A line: of each place its runs' numbers."""
+def draw(axes: Axes, points: Mapping[float, Sequence[float]], which: int, label: str) -> None:
+    """A line: numbers of runs by their place."""
     colour, marker = COLOURS[which % len(COLOURS)], MARKERS[which % len(MARKERS)]
-    for place, values in points:
+    for place, values in points.items():
         axes.plot([place] * len(values), values, ".", color=colour, alpha=0.5)
-    means = [float(np.mean(values)) for _, values in points]
-    spreads = [float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for _, values in points]
-    at = [place for place, _ in points]
-    axes.errorbar(at, means, spreads, color=colour, marker=marker, capsize=3, label=label)
+    means = [float(np.mean(values)) for values in points.values()]
+    spreads = [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in points.values()]
+    axes.errorbar([*points], means, spreads, color=colour, marker=marker, capsize=3, label=label)
 
 
-def positions(texts: Sequence[str]) -> dict[str, float]:
-    """Where values stand: as numbers, if all are some, and otherwise one beside another."""
+def as_numbers(texts: Sequence[str]) -> list[float] | None:
+    """Texts as numbers, where all are some."""
     try:
-        return {text: float(text) for text in texts}
+        return [float(text) for text in texts]
     except ValueError:
-        return {text: float(place) for place, text in enumerate(texts)}
-
-
-def logarithmic(texts: Sequence[str]) -> bool:
-    """Whether values are numbers that span a wide range."""
-    try:
-        numbers = [float(text) for text in texts]
-    except ValueError:
-        return False
-    return min(numbers) > 0 and max(numbers) >= WIDE * min(numbers)
+        return None

@@ -1,89 +1,56 @@
-"""What training says in numbers, as curves: a panel for each number of metrics.csv."""
+"""What training says in numbers, as curves: a panel for each number."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-from mnist.figures.plotting import COLOURS, Axes, Figure, FigureCanvasAgg, MaxNLocator
+from mnist.figures.plotting import COLOURS, Axes, Figure, MaxNLocator, panels
 
-# Parts of the data, as numbers of metrics.csv begin, in the order in which they are drawn: how each
-# is called, and a line that can be told from the others without its colour as well.
-PARTS = {
+# Parts of the data: how each is called, and a line that can be told from the others without its
+# colour as well.
+LINES = {
     "train": ("training", COLOURS[0], "-"),
     "test": ("test", COLOURS[2], "--"),
     "held_out": ("held out", COLOURS[4], "-."),
     "generated": ("generated", COLOURS[5], ":"),
 }
-COLUMNS = 4
 STEEP = 30  # a number that changes by this factor is drawn by its logarithm
 MANY = 60  # epochs, of which a point each could no longer be told apart
 
-Rows = Sequence[Mapping[str, float]]
+Points = Sequence[tuple[float, float]]  # epoch, value
 
 
-def curves(rows: Rows, title: str) -> Figure:
-    """Every number of a run by epoch, one below another where parts of the data share a name.
+def curves(numbers: Mapping[str, Mapping[str, Points]], title: str) -> Figure:
+    """Numbers by epoch, a panel each.
 
     Args:
-        rows: of metrics.csv, an epoch each; not every row need have every number.
+        numbers: of each its lines, by part of the data.
         title: above it all.
-
-    Raises:
-        ValueError: there is no row.
     """
-    if not rows:
-        raise ValueError("a run without an epoch has no curves")
-    panels = by_name(rows)
-    columns = min(COLUMNS, len(panels))
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(0.6 + 2.7 * columns, 0.9 + 1.9 * lines), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, (name, parts) in zip(grid, panels.items(), strict=False):
-        draw(axes, name, parts, rows)
-    for axes in grid[len(panels) :]:
-        axes.axis("off")
-    for axes in grid[max(0, len(panels) - columns) : len(panels)]:
-        axes.set_xlabel("epoch", fontsize=8)
-    handles = (axes.get_legend_handles_labels() for axes in grid)
-    entries = {label: line for each in handles for line, label in zip(*each, strict=True)}
-    figure.legend(entries.values(), entries, loc="upper right", ncols=len(entries), fontsize=8)
+    figure, grid = panels(list(numbers), (2.7, 1.9), title, "epoch")
+    for axes, lines in zip(grid, numbers.values(), strict=True):
+        draw(axes, lines)
+    drawn = {line.get_label(): line for axes in grid for line in axes.lines}
+    parts = [label for label, _, _ in LINES.values() if label in drawn]
+    handles = [drawn[label] for label in parts]
+    figure.legend(handles, parts, loc="upper right", ncols=len(LINES), fontsize=8)
     return figure
 
 
-def by_name(rows: Rows) -> dict[str, dict[str, str]]:
-    """What is to be drawn together: name -> columns of metrics.csv by part of the data.
-
-    The shares of the classes are one panel, and not one each.
-    """
-    panels: dict[str, dict[str, str]] = {}
-    for column in dict.fromkeys(column for row in rows for column in row):
-        part = next((part for part in PARTS if column.startswith(f"{part}_")), None)
-        if part is None:  # the number of the epoch, and of its steps
-            continue
-        name = column.removeprefix(f"{part}_")
-        if name.startswith("share_"):
-            panels.setdefault("shares of the classes", {})[name] = column
-        else:
-            panels.setdefault(name, {})[part] = column
-    return panels
-
-
-def draw(axes: Axes, name: str, parts: Mapping[str, str], rows: Rows) -> None:
-    """One panel: the numbers of one name, a line for each part of the data."""
-    drawn: list[float] = []
-    for part in sorted(parts, key=[*PARTS, *parts].index):
-        label, colour, style = PARTS.get(part, (None, "#717581", "-"))
-        points = [(row["epoch"], row[parts[part]]) for row in rows if parts[part] in row]
-        epochs, values = zip(*points, strict=True)
-        marker = "." if len(rows) <= MANY else None
+def draw(axes: Axes, lines: Mapping[str, Points]) -> None:
+    """One panel; lines of other things than parts of the data are named in it, if they are few."""
+    others = [part for part in lines if part not in LINES]
+    for part in sorted(lines, key=[*LINES, *others].index):
+        own = (part, COLOURS[others.index(part) % len(COLOURS)], "-") if part in others else None
+        label, colour, style = own or LINES[part]
+        epochs, values = zip(*lines[part], strict=True)
+        marker = "." if len(epochs) <= MANY else None
         axes.plot(epochs, values, style, color=colour, label=label, marker=marker, linewidth=1.2)
-        drawn += [value for value in values if math.isfinite(value)]
+    drawn = [value for points in lines.values() for _, value in points if math.isfinite(value)]
     if drawn and min(drawn) > 0 and max(drawn) > STEEP * min(drawn):
         axes.set_yscale("log")
-    axes.set_title(name.replace("_", " "), fontsize=9)
-    axes.tick_params(labelsize=7)
+    if 0 < len(others) <= len(COLOURS):
+        axes.margins(y=0.4)  # room for their names
+        axes.legend(fontsize=6, ncols=5, columnspacing=1, handlelength=1, loc="upper center")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(alpha=0.3)

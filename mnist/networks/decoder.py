@@ -63,7 +63,7 @@ class Decoder(nn.Module):
 
     def inputs(self, style: Tensor, labels: Tensor | None) -> Tensor:
         """What the first layer sees of styles [B, N] and their labels: [B, M]."""
-        style = self.scale * style if self.scale != 1 else style
+        style = self.scale * style
         if not self.classes:
             return style
         code = class_code(labels, self.classes)

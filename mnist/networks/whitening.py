@@ -39,7 +39,7 @@ class Whitening(nn.Module):
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
         """Find the components of training images [M, C, H, W] in [0, 1]."""
-        points = images.flatten(1).double()
+        points = images.flatten(1).cpu().double()  # which not every device has
         variances, axes = torch.linalg.eigh(points.T.cov(correction=0))
         count = len(self.components)
         leading, axes = variances.flip(0)[:count], axes.flip(1)[:, :count]

@@ -94,6 +94,23 @@ class History:
         return dict(zip(self.names, self.table().double().nanmean(0).tolist(), strict=True))
 
 
+PARTS = "train", "test", "held_out", "generated"  # of the data, as columns of metrics.csv begin
+
+
+def columns_of(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Numbers by part of the data, as columns of metrics.csv have them."""
+    return {f"{part}_{name}": v for part, each in numbers.items() for name, v in each.items()}
+
+
+def part_of(column: str) -> tuple[str, str] | None:
+    """Which part of the data a column of metrics.csv is about, and what it says of it.
+
+    "held_out_mse" -> ("held_out", "mse"); None for the number of the epoch, or of its steps.
+    """
+    part = next((part for part in PARTS if column.startswith(f"{part}_")), None)
+    return (part, column.removeprefix(f"{part}_")) if part else None
+
+
 @dataclass
 class Progress:
     """Where a run stands.
@@ -122,10 +139,7 @@ class Progress:
         self.epoch += 1
         self.total_steps += steps
         # No seconds here: the file of a run that was stopped is to equal that of one that was not.
-        self.rows.append(
-            {"epoch": self.epoch, "step": self.total_steps}
-            | {f"{on}_{name}": v for on, each in numbers.items() for name, v in each.items()}
-        )
+        self.rows.append({"epoch": self.epoch, "step": self.total_steps} | columns_of(numbers))
         self.step = 0
         self.history = History()
 

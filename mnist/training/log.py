@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mnist.errors import warn
+from mnist.training.checkpoint import columns_of
 
 LOOK_EVERY = 10  # batches
 # How numbers are told: (who, what). Others are told by their names.
@@ -84,6 +85,7 @@ class Report:
         """Say a line, above the bar where there is one."""
         self.write(text)
         self.show(text)
+        self.event("message", text=text)
 
     def detail(self, text: str) -> None:
         """Say a line that a terminal is spared."""
@@ -107,6 +109,9 @@ class Report:
             with self.listened_to():
                 tqdm.write(text, file=sys.stdout)
                 sys.stdout.flush()
+
+    def event(self, name: str, **values: Any) -> None:
+        """Nothing for people, who are told in lines; see `JsonLines`."""
 
     @contextmanager
     def listened_to(self) -> Iterator[None]:
@@ -157,6 +162,7 @@ class Report:
         told = [self.headline] if self.headline in numbers else losses_in(numbers)
         values = ", ".join(f"{name}={numbers[name]:.4f}" for name in told)
         self.detail(f"[Epoch {epoch} Batch {step}] Training: {values}")
+        self.event("batch", epoch=epoch, step=step, **numbers)
 
     def training(self, epoch: int, numbers: dict[str, float]) -> None:
         """Means over an epoch's training batches."""
@@ -185,6 +191,7 @@ class Report:
         self.detail(f"  {time}")
         if self.terse:
             self.show(f"[Epoch {epoch}] {self.summary(numbers)}; {time}")
+        self.event("epoch", epoch=epoch, **columns_of(numbers), seconds=seconds, left=left)
 
     def summary(self, numbers: dict[str, dict[str, float]]) -> str:
         """An epoch's headline by part of the data; without one, its losses."""
@@ -220,35 +227,14 @@ class JsonLines(Report):
     """A line of JSON on standard output for each event, for programs that start a training.
 
     The file of the run gets its usual lines. Events are "batch", with means over the epoch so far,
-    "epoch", with its row of metrics.csv, the seconds it took and those that are left, and
+    "epoch", with its numbers in metrics.csv, the seconds it took and those that are left, and
     "message", whose "text" is what people would be told.
     """
 
+    def show(self, text: str) -> None:
+        """Nothing: an event says the same."""
+
     def event(self, name: str, **values: Any) -> None:
-        """Print an event."""
         if not self.quiet:
             with self.listened_to():
                 print(json.dumps({"event": name, **values}), flush=True)
-
-    def show(self, text: str) -> None:
-        """Nothing: people are told the same in other words."""
-
-    def line(self, text: str) -> None:
-        super().line(text)
-        self.event("message", text=text)
-
-    def batch(self, epoch: int, step: int, numbers: dict[str, float]) -> None:
-        super().batch(epoch, step, numbers)
-        self.event("batch", epoch=epoch, step=step, **numbers)
-
-    def validation(
-        self,
-        epoch: int,
-        numbers: dict[str, dict[str, float]],
-        written: str | None,
-        seconds: float,
-        left: float,
-    ) -> None:
-        super().validation(epoch, numbers, written, seconds, left)
-        row = {f"{part}_{name}": v for part, each in numbers.items() for name, v in each.items()}
-        self.event("epoch", epoch=epoch, **row, seconds=seconds, left=left)

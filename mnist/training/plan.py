@@ -34,7 +34,8 @@ from mnist.training.environment import (
 )
 from mnist.training.log import Report
 from mnist.training.loop import steps_per_epoch, train, waited
-from mnist.training.run_directory import RunDirectory
+from mnist.training.run_directory import CURVES, RunDirectory
+from mnist.training.samples import draw_curves
 from mnist.training.settings import Settings
 from mnist.training.tensorboard import TensorBoard, summary_writer
 from mnist.version import __version__
@@ -44,7 +45,6 @@ METHODS_PACKAGE = Method.__module__.rpartition(".")[0]
 # epoch shall have of few images, as long as its batches are of so many.
 LARGE, SMALL = 60_000, 4_000
 FEWEST_STEPS, SMALLEST_BATCH = 10, 32
-SCREEN = 120  # dots per inch of the picture of a run's curves
 HELD_OUT = 12  # a share of 1/12 of the training images, where early stopping needs some
 
 
@@ -92,6 +92,8 @@ def train_run(
             refuse_contradictions(run_dir, config, settings)
             if flag := has_ended(there, settings.epochs, settings.patience):
                 run_dir.start(there.config, there.progress["rows"])
+                if not (run_dir.path / CURVES).exists():  # the disk was full, or an older version
+                    leave_curves(run_dir, there.config, there.progress["rows"])
                 report.notice(
                     f"{run_dir.path} (on {there.config['training']['dataset']}) is already "
                     f"trained to epoch {there.epoch}; give a larger {flag} to go on"
@@ -111,9 +113,9 @@ def train_run(
         report.headline = plan.method.headline
         report.file = run_dir.path / "train.log"
         report.line(header(plan))
-        told = [tell]
+        told, board = [tell], run_dir.path / "tensorboard"
         if settings.tensorboard:
-            told.append(TensorBoard(run_dir.path / "tensorboard", plan.progress.rows).tell)
+            told.append(TensorBoard(board, plan.progress.rows, report.warn).tell)
 
         def tell_all(row: dict[str, float]) -> None:
             for each in told:
@@ -134,23 +136,19 @@ def train_run(
             report=report,
             tell=tell_all,
         )
-        draw_curves(run_dir, plan)
+        leave_curves(run_dir, plan.config, plan.progress.rows)
     report.line(f"Done: {run_dir.path} is trained to epoch {plan.progress.epoch}.")
 
 
-def draw_curves(run_dir: RunDirectory, plan: Plan) -> None:
-    """Leave a picture of all numbers of metrics.csv in the run's directory.
+def leave_curves(run_dir: RunDirectory, config: Mapping[str, Any], rows: list[Any]) -> None:
+    """Write the picture of a run's numbers into its directory.
 
     Raises:
         StorageFailed: the disk refuses it; the run is whole.
     """
-    # Late: matplotlib takes a second to import.
-    from mnist.figures.plotting import picture
-    from mnist.figures.training_curves import curves
-
-    title = f"{plan.method.title} of {title_of(plan.dataset.name)}, {run_dir.path}"
-    figure = curves(plan.progress.rows, title)
-    run_dir.write_picture("curves.png", picture(figure, "png", SCREEN))
+    method, data = METHODS[config["method"]], title_of(config["training"]["dataset"])
+    if png := draw_curves(rows, f"{method.__name__} of {data}, {run_dir.path}"):
+        run_dir.write_picture(CURVES, png)
 
 
 def refuse_unknown(settings: Settings) -> None:

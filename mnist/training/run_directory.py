@@ -40,7 +40,8 @@ STEP = re.compile(r"step-\d{8}")  # their names, which sort by the number of ste
 
 # What a run directory holds, or was left with by a start that did not live to its first checkpoint;
 # besides, runs that were moved out of the way, by the names of methods.
-COPIES = "samples", "train.log", "config.json", "metrics.csv", "curves.png", "tensorboard"
+CURVES = "curves.png"
+COPIES = "samples", "train.log", "config.json", "metrics.csv", CURVES, "tensorboard"
 OURS = {".lock", "best", "checkpoints", *COPIES}
 
 

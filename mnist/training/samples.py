@@ -1,6 +1,8 @@
-"""The picture that training leaves after each epoch, by what a method is able to do."""
+"""Pictures that training leaves: after each epoch what a method makes, in the end its curves."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -11,10 +13,12 @@ from mnist.figures.sheets import Section
 from mnist.methods import Classifies, Decodes, Encodes, Method
 from mnist.networks.prior import InParts, Prior, names_of_parts, same_in_all_parts
 from mnist.networks.random import child_seed, generator
+from mnist.training.checkpoint import part_of
 from mnist.training.validation import mean_style
 
 COLUMNS = 20  # images in a row
 REACH = 2.5  # standard deviations that a single number is moved by
+SCREEN = 120  # dots per inch of the picture of curves
 FEW = 10  # classes, of which two test images each are shown
 
 
@@ -82,3 +86,29 @@ def moved(method: Method, prior: Prior, code: int) -> Section:
     rows = [method.decode(each.to(method.device)).sigmoid() for each in styles]
     title = f"one style, whose number {code + 1} goes from -{REACH} to {REACH} standard deviations"
     return Section(title, grid(rows), names_of_parts(prior, method.spec.class_names))
+
+
+def draw_curves(rows: Sequence[Mapping[str, float]], title: str) -> bytes | None:
+    """Every number of metrics.csv by epoch, as a PNG; None where there is no number."""
+    # Late: matplotlib takes a second to import.
+    from mnist.figures.plotting import picture
+    from mnist.figures.training_curves import curves
+
+    numbers = by_name(rows)
+    return picture(curves(numbers, title), "png", SCREEN) if numbers else None
+
+
+def by_name(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """The numbers of rows of metrics.csv: name -> part of the data -> (epoch, value) of each row.
+
+    The shares of the classes are lines of one number, and not one each.
+    """
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        for column, value in row.items():
+            if which := part_of(column):
+                part, name = which
+                if name.startswith("share_"):
+                    part, name = name.removeprefix("share_"), "shares of the classes"
+                found.setdefault(name, {}).setdefault(part, []).append((row["epoch"], value))
+    return found

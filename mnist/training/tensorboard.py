@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist.errors import UserError, warn
-
-PARTS = "train", "test", "held_out", "generated"  # of the data, as columns of metrics.csv begin
+from mnist.errors import UserError
+from mnist.training.checkpoint import part_of
 
 
 class TensorBoard:
@@ -20,14 +19,20 @@ class TensorBoard:
     Args:
         folder: where they are; what was there is deleted.
         rows: of the epochs done so far.
+        warn: how to say that they cannot be written.
 
     Raises:
         UserError: the package is not installed.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[Mapping[str, float]]):
+    def __init__(
+        self,
+        folder: Path,
+        rows: Sequence[Mapping[str, float]],
+        warn: Callable[[str], None],
+    ):
         writer = summary_writer()
-        self.folder = folder
+        self.folder, self.warn = folder, warn
         self.writer: Any = None
         try:
             if folder.exists():
@@ -44,17 +49,18 @@ class TensorBoard:
             return
         try:
             for column, value in row.items():
-                part = next((part for part in PARTS if column.startswith(f"{part}_")), None)
-                if part:
-                    name = f"{column.removeprefix(f'{part}_')}/{part}"
-                    self.writer.add_scalar(name, value, int(row["epoch"]))
+                if found := part_of(column):
+                    part, name = found
+                    self.writer.add_scalar(f"{name}/{part}", value, int(row["epoch"]))
             self.writer.flush()
         except OSError as error:
             self.give_up(error)
 
     def give_up(self, error: OSError) -> None:
         """Say that no more goes there: a run is worth more than its curves."""
-        warn(f"cannot write {self.folder} ({error.strerror}): TensorBoard gets no more numbers")
+        self.warn(
+            f"cannot write {self.folder} ({error.strerror}): TensorBoard gets no more numbers"
+        )
         self.writer = None
 
 
