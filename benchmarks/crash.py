@@ -217,6 +217,65 @@ def script_kills(folder: Path, count: int) -> Iterator[str]:
     )
 
 
+def process_kills(folder: Path, count: int) -> Iterator[str]:
+    """A run by 1, 2 and 4 processes in turn, of which any is killed, or torchrun is stopped."""
+    flags = ["--dataset", "mnist-5k", "--epochs", "8", "--hidden", "64", "--save-every", "5"]
+    script = [str(ROOT / "mnist-aae.py"), *flags, "--log-every", "5", "--ckpt-dir"]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    chance, stops, slowest, runs = random.Random(0), {"killed": 0, "stopped": 0}, 0.0, 0
+    whole = {}
+    while sum(stops.values()) < count:
+        runs += 1
+        directory, newest, processes = folder / f"{runs}", "", 0
+        while True:
+            processes = chance.choice([1, 2, 4])
+            torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+            began = time.perf_counter()
+            with subprocess.Popen([*torchrun, str(processes), *script, directory], **quiet) as job:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    job.wait(chance.uniform(0.3, 1) * whole.get(processes, 600))
+                at, over = time.perf_counter(), job.poll() is not None
+                ranks = children(job.pid)
+                if not over and ranks and chance.random() < 0.8:
+                    os.kill(chance.choice(ranks), signal.SIGKILL)
+                    stops["killed"] += 1
+                elif not over:
+                    job.terminate()
+                    stops["stopped"] += 1
+                out, error = job.communicate()
+            if not over:
+                slowest = max(slowest, time.perf_counter() - at)
+                assert not any(map(alive, ranks)), "a process lives on"
+            told = re.findall(r"saved \S*/(step-\d+)", out)
+            if directory.exists() and (there := RunDirectory(directory).newest()):
+                assert there.folder.name >= max([newest, *told]), (there.folder, newest, told)
+                assert there.damaged == {}
+                newest = there.folder.name
+                check_table(directory)
+            if over:
+                assert job.returncode == 0, error
+                whole.setdefault(processes, time.perf_counter() - began)
+                break
+        assert newest == "step-00000128", newest
+    yield (
+        f"1, 2 and 4 processes in turn, SIGKILL of any of them or SIGTERM to torchrun "
+        f"| {stops['killed']} killed, {stops['stopped']} stopped, of {runs} runs | all ended "
+        f"within {slowest:.0f} s and went on with another number of processes, never behind the "
+        "last checkpoint reported"
+    )
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return list(map(int, found.read_text().split())) if found.exists() else []
+
+
+def alive(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def faults(folder: Path) -> Iterator[str]:
     """An error or a kill at every single disk call of one save."""
     for fault in ("error", "kill"):
@@ -598,6 +657,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000, help="(default: 1000)")
     parser.add_argument("--script-kills", type=int, default=20, help="(default: 20)")
+    parser.add_argument("--process-kills", type=int, default=100, help="(default: 100)")
     parser.add_argument("--inputs", type=int, default=10_000, help="hostile ones (default: 10000)")
     trials: dict[str, Callable] = {
         "order": order,
@@ -605,6 +665,7 @@ def main() -> None:
         "stops": stops,
         "kills": lambda folder: kills(folder, arguments.kills),
         "script": lambda folder: script_kills(folder, arguments.script_kills),
+        "processes": lambda folder: process_kills(folder, arguments.process_kills),
         "faults": faults,
         "flips": flips,
         "truncations": truncations,
@@ -617,7 +678,7 @@ def main() -> None:
     if len(arguments.only) > 1:
         print(machine(), flush=True)
         print("\n| what | how often | what came of it |\n|---|---|---|", flush=True)
-        numbers = ("kills", "script_kills", "inputs")
+        numbers = ("kills", "script_kills", "process_kills", "inputs")
         flags = [f"--{n.replace('_', '-')}={getattr(arguments, n)}" for n in numbers]
         for name in arguments.only:  # each in a process of its own, as forks and limits ask for
             subprocess.run([sys.executable, __file__, *flags, "--only", name], check=True)

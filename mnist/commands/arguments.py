@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import inspect
+import io
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stderr, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,8 +27,8 @@ run is whole; 130 stopped by Ctrl-C. MNIST_TRACEBACK=1 shows where it failed."""
 TRAINING_EXIT_CODES = """\
 exit codes: 0 done; 1 a bug, with its traceback; 2 a user error, in one line; 3 a loss or gradient
 became NaN or infinite; 4 the run directory cannot be written, or has no whole checkpoint any more;
-129/130/143 stopped by SIGHUP/Ctrl-C/SIGTERM, with the run saved. SIGUSR1 saves, and training goes
-on. MNIST_TRACEBACK=1 shows where it failed."""
+5 another process of the training has died; 129/130/143 stopped by SIGHUP/Ctrl-C/SIGTERM, with the
+run saved. SIGUSR1 saves, and training goes on. MNIST_TRACEBACK=1 shows where it failed."""
 
 # Flags of tools that go by another name as well, for classes that are no digits.
 SYNONYMS = {"digit": "class", "digits": "classes", "from_digit": "from_class"}
@@ -171,7 +172,10 @@ def be_patient() -> None:
 
 def main(parser: Parser, run: Callable[[dict[str, Any]], None]) -> None:
     """Parse the command line, run, and turn whatever goes wrong into a line and an exit code."""
-    arguments = parser.parse(sys.argv[1:])
+    # Of the processes that torchrun starts the first says what is wrong with what all are given.
+    others = os.environ.get("RANK", "0") != "0"
+    with redirect_stderr(io.StringIO()) if others else nullcontext():
+        arguments = parser.parse(sys.argv[1:])
     be_patient()
     try:
         import_files(os.environ.get("MNIST_IMPORT", ""))

@@ -212,6 +212,7 @@ def run_all(script: Path, jobs: Sequence[Job], count: int) -> dict[Path, int]:
     with Signals() as signals, ThreadPoolExecutor(count) as pool, Trainings(script, jobs) as all_:
         codes = {job.folder: pool.submit(all_.train, job) for job in jobs}
         while not all(code.done() for code in codes.values()):
+            signals.agree()
             if signals.stop is not None:
                 all_.stop()
             time.sleep(0.1)

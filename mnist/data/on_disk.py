@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,10 @@ class ImageFile:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process, which opens the file itself."""
+        return ImageFile, (Path(self.file.name), self.offset, self.shape)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The images of these rows, int64 [B], by any thread.

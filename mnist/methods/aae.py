@@ -183,8 +183,8 @@ class AAE(Autoencoder):
 
             # ... and the autoencoder to reconstruct images, from styles that pass for the prior's.
             style = self.draw(encoded)
-            logits = self.decoder(style, labels)
-            reconstruction = losses.reconstruction(logits, images)
+            nats, errors = self.rebuilt(style, labels, images)
+            reconstruction = nats.mean()
             adversarial_loss = losses.generator_loss(self.discriminator(style, labels))
         ramp = min(1, step.progress / self.ramp) if self.ramp else 1
         weight = self.adversarial_weight / self.prior.feature_size * ramp
@@ -204,7 +204,7 @@ class AAE(Autoencoder):
             "discriminator": discriminator_loss.detach(),
             "adversarial": adversarial_loss.detach(),
             **{name: number.detach() for name, number in besides.items()},
-            "mse": losses.mse(logits.detach(), images),
+            "mse": errors.mean(),
             "gauss_detection": (prior_logits > 0).float().mean(),
             "feature_detection": (style_logits < 0).float().mean(),
         }

@@ -17,6 +17,7 @@ from mnist.networks.decoder import Decoder
 from mnist.networks.encoder import Encoder, Posterior, style_at
 from mnist.networks.player import Player
 from mnist.networks.prior import Gaussian, Prior
+from mnist.networks.shares import by_rows
 from mnist.options import Count, Positive, Sizes, Whole
 
 FITTED_TO = 10_000  # training images, at most, whose principal components are looked for
@@ -119,6 +120,19 @@ class Autoencoder(Method):
 
     def log_likelihood(self, images: Tensor, style: Tensor, labels: Tensor | None = None) -> Tensor:
         return -losses.bernoulli_distortion(self.decoder(style, labels), images)
+
+    @by_rows
+    def rebuilt(
+        self, style: Tensor, labels: Tensor | None, images: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """How far images [B, C, H, W] are from what the decoder makes of their styles [B, N].
+
+        The cross-entropy of each in nats per pixel, and its mean squared error, which has no
+        slopes: [B] both, so that processes need not exchange images.
+        """
+        logits = self.decoder(style, labels)
+        nats = losses.bernoulli_distortion(logits, images) / self.spec.pixels
+        return nats, losses.squared_errors(logits.detach(), images)
 
     def draw(self, encoded: Tensor | Distribution) -> Tensor:
         """Styles [B, N] as the decoder is to learn them: drawn, where there is a posterior.

@@ -11,7 +11,6 @@ from mnist.data.spec import DataSpec
 from mnist.data.types import Batch, Split
 from mnist.methods.autoencoder import Autoencoder
 from mnist.methods.base import Step, cosine
-from mnist.networks import losses
 from mnist.networks.fitted import FittedMixture
 from mnist.networks.layers import normalise_spectrally
 from mnist.networks.prior import Uniform
@@ -77,8 +76,8 @@ class SAE(Autoencoder):
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         with self.autocast():
             style = self.encode(batch.images, batch.labels)
-            logits = self.decoder(style, batch.labels)
-            numbers = {"reconstruction": losses.reconstruction(logits, batch.images)}
+            nats, errors = self.rebuilt(style, batch.labels, batch.images)
+            numbers = {"reconstruction": nats.mean()}
             loss = numbers["reconstruction"]
             if self.code == "l2":
                 numbers["square"] = style.square().sum(1).mean() / 2
@@ -87,7 +86,7 @@ class SAE(Autoencoder):
                 numbers["slope"] = self.slope(style, batch.labels)
                 loss = loss + self.smoothness_weight * numbers["slope"]
         self.players["autoencoder"].update(loss, lr_scale=cosine(step.progress))
-        numbers["mse"] = losses.mse(logits, batch.images)
+        numbers["mse"] = errors.mean()
         return {name: number.detach() for name, number in numbers.items()}
 
     def slope(self, style: Tensor, labels: Tensor | None) -> Tensor:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mnist.networks.encoder import Standardise
+from mnist.networks.layers import BatchNorm1d
 from mnist.networks.losses import closeness
+from mnist.networks.shares import by_rows
 
 MOMENTUM = 0.02  # of a batch in the running averages that normalise at test time
 
@@ -46,7 +48,7 @@ class CategoricalEncoder(nn.Module):
         for inputs, outputs in pairwise(sizes):
             layers.append(nn.Linear(inputs, outputs))
             if normalise:
-                layers.append(nn.BatchNorm1d(outputs, momentum=MOMENTUM))
+                layers.append(BatchNorm1d(outputs, momentum=MOMENTUM))
             layers.append(nn.ReLU())
         self.layers = nn.Sequential(*layers)
         self.category = nn.Linear(sizes[-1], classes)
@@ -63,13 +65,18 @@ class CategoricalEncoder(nn.Module):
         if generator is not None and self.noise:
             noise = torch.randn(images.shape, generator=generator).to(images.device)
             images = images + self.noise * noise
-        hidden = self.layers(images)
+        hidden = self.hidden(images)
         style = self.std * self.standardise(self.style(hidden).to(images.dtype))
         return self.category(hidden).to(images.dtype), style
 
+    @by_rows
+    def hidden(self, images: Tensor) -> Tensor:
+        """What both heads are given of images [B, C, H, W]: [B, F]."""
+        return self.layers(images)
+
     def classify(self, images: Tensor) -> Tensor:
         """Logits of the classes alone, [B, K]."""
-        return self.category(self.layers(images)).to(images.dtype)
+        return self.category(self.hidden(images)).to(images.dtype)
 
 
 def apart(heads: Tensor, distance: float) -> Tensor:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mnist.networks.layers import mlp
+from mnist.networks.layers import BatchNorm2d, mlp
+from mnist.networks.shares import by_rows
 
 PART = 200  # images that are classified at once: more do not fit into a processor's cache
 WIDTH = 1024  # of a perceptron's hidden layers
@@ -57,6 +58,7 @@ class ClassifierNetwork(nn.Module):
         """Its layers that have weights, in order."""
         return [layer for layer in self.network if any(True for _ in layer.parameters())]
 
+    @by_rows
     def features(self, images: Tensor) -> Tensor:
         """What the last layer sees; of the convolutional network its mean over places.
 
@@ -65,6 +67,7 @@ class ClassifierNetwork(nn.Module):
         hidden = self.network[:-1](images).to(images.dtype)
         return hidden.unflatten(1, (-1, self.places)).mean(2) if self.convolutional else hidden
 
+    @by_rows
     def forward(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] in [0, 1] -> logits [B, outputs]."""
         return self.network(images).to(images.dtype)
@@ -89,6 +92,6 @@ def convolution(
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
         *([nn.MaxPool2d(pool, ceil_mode=True)] if pool > 1 else []),
-        nn.BatchNorm2d(outputs),
+        BatchNorm2d(outputs),
         nn.ReLU(),
     )

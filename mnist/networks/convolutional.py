@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mnist.networks.encoder import Standardise
-from mnist.networks.layers import class_code, mlp
+from mnist.networks.layers import BatchNorm1d, BatchNorm2d, class_code, mlp
+from mnist.networks.shares import by_rows
 
 HIDDEN = 512  # of the generator, before its first image: without it strokes do not fit together
 SLOPE = 0.2  # of a leaky rectifier below zero
@@ -44,19 +45,20 @@ class ConvolutionalGenerator(nn.Module):
         small = math.prod(self.small)
         self.start = nn.Sequential(
             nn.Linear(feature_size + classes, HIDDEN, bias=not normalise),
-            *([nn.BatchNorm1d(HIDDEN)] if normalise else []),
+            *([BatchNorm1d(HIDDEN)] if normalise else []),
             nn.ReLU(),
             nn.Linear(HIDDEN, small, bias=not normalise),
-            *([nn.BatchNorm1d(small)] if normalise else []),
+            *([BatchNorm1d(small)] if normalise else []),
             nn.ReLU(),
         )
         self.layers = nn.Sequential(
             nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=not normalise),
-            *([nn.BatchNorm2d(width)] if normalise else []),
+            *([BatchNorm2d(width)] if normalise else []),
             nn.ReLU(),
             nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
         ).to(memory_format=torch.channels_last)
 
+    @by_rows
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W]."""
         inputs = torch.cat([style, class_code(labels, self.classes)], 1) if self.classes else style
@@ -88,14 +90,15 @@ class ConvolutionalFeatures(nn.Module):
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
             nn.LeakyReLU(SLOPE),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            *([nn.BatchNorm2d(2 * width)] if normalise else []),
+            *([BatchNorm2d(2 * width)] if normalise else []),
             nn.LeakyReLU(SLOPE),
             nn.Flatten(),
             nn.Linear(2 * width * math.prod(side // 4 for side in sides), features),
-            *([nn.BatchNorm1d(features)] if normalise else []),
+            *([BatchNorm1d(features)] if normalise else []),
             nn.LeakyReLU(SLOPE),
         ).to(memory_format=torch.channels_last)
 
+    @by_rows
     def forward(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] in [0, 1] -> [B, F]."""
         return self.layers(images).to(images.dtype)
@@ -145,6 +148,7 @@ class JointDiscriminator(nn.Module):
         self.features = ConvolutionalFeatures(image_shape, features, width)
         self.verdict = mlp([features + feature_size, *hidden, 1], nn.LeakyReLU)
 
+    @by_rows
     def forward(self, images: Tensor, style: Tensor) -> Tensor:
         """images [B, C, H, W] in [0, 1], style [B, N] -> logits [B, 1], positive where real."""
         both = torch.cat([self.features(images), style], 1)

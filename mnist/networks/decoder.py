@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist.networks.layers import class_code, halved, mlp, transposed_convolutions
+from mnist.networks.shares import by_rows
 
 
 class Decoder(nn.Module):
@@ -53,6 +54,7 @@ class Decoder(nn.Module):
             transposed_convolutions(image_shape, width, activation) if width else None
         )
 
+    @by_rows
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """style [B, N], labels as `class_code` takes them -> logits [B, C, H, W]."""
         logits = self.layers(self.inputs(style, labels)).unflatten(1, self.small)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist.networks.layers import mlp
+from mnist.networks.shares import by_rows
 
 
 class Discriminator(nn.Module):
@@ -27,6 +28,7 @@ class Discriminator(nn.Module):
         self.classes = classes
         self.layers = mlp([feature_size, *hidden, max(classes, 1)], activation=nn.LeakyReLU)
 
+    @by_rows
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits, positive where a style looks as if drawn from the prior.
 
@@ -35,6 +37,7 @@ class Discriminator(nn.Module):
         """
         return of_class(self.layers(style).to(style.dtype), self.classes, labels)
 
+    @by_rows
     def compare(self, prior: Tensor, style: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of styles from the prior [B, K] and of images' [B, 1], both as above: in one pass,
         for two take a fifth longer.
@@ -72,6 +75,7 @@ class GuidedDiscriminator(nn.Module):
         super().__init__()
         self.layers = mlp([feature_size, *hidden, classes + 1], activation=nn.LeakyReLU)
 
+    @by_rows
     def forward(self, style: Tensor, labels: Tensor) -> Tensor:
         """Logits, positive where a style looks as if drawn from its class's part.
 

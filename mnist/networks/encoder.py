@@ -10,6 +10,7 @@ from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
 
 from mnist.networks.layers import class_code, convolutions, halved, mlp
+from mnist.networks.shares import by_rows
 from mnist.networks.whitening import Whitening
 
 # Bounds of a posterior's standard deviation, in the prior's: at 0 its logarithm is infinite, and at
@@ -95,28 +96,37 @@ class Encoder(nn.Module):
 
         images [B, C, H, W] in [0, 1], labels as `class_code` takes them.
         """
-        inputs = self.seen(images)
-        if self.classes:
-            inputs = torch.cat([inputs, class_code(labels, self.classes)], 1)
         if noisy := self.noise:
-            seen = self.layers[0](inputs)  # once, for all draws
+            seen = self.layers[0](self.inputs(images, labels))  # once, for all draws
 
             def draw(noise: Tensor) -> Tensor:
                 style = self.layers[1:](seen + noisy(noise.to(seen.device))).to(images.dtype)
                 return self.scaled(style)
 
             return UniversalPosterior(draw, (len(images), noisy.in_features))
-        hidden = self.layers[:-1](inputs)
-        style = self.layers[-1](hidden).to(images.dtype)
-        if not self.width:
+        style, *widths = self.outputs(images, labels)
+        if not widths:
             return self.scaled(style)
         if not self.standardise:
-            log_variance = softly_between(*LOG_VARIANCE, self.width(hidden).to(images.dtype))
+            log_variance = softly_between(*LOG_VARIANCE, *widths)
             return Normal(style, self.std * (log_variance / 2).exp(), validate_args=False)
-        sigma = LEAST + (MOST - LEAST) * self.width(hidden).to(images.dtype).sigmoid()
+        sigma = LEAST + (MOST - LEAST) * widths[0].sigmoid()
         weight = (1 - sigma.square()).sqrt()
         mean = weight * self.standardise(style, weight)
         return Normal(self.std * mean, self.std * sigma, validate_args=False)
+
+    @by_rows
+    def outputs(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """What the last layers give for each image, [B, N] each, before it is standardised: the
+        style, and where there is a Gaussian posterior how wide that is."""
+        hidden = self.layers[:-1](self.inputs(images, labels))
+        last = [self.layers[-1], *([self.width] if self.width else [])]
+        return tuple(layer(hidden).to(images.dtype) for layer in last)
+
+    def inputs(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """What the perceptron is given of images [B, C, H, W] and their classes: [B, M]."""
+        seen = self.seen(images)
+        return torch.cat([seen, class_code(labels, self.classes)], 1) if self.classes else seen
 
     def seen(self, images: Tensor) -> Tensor:
         """What the perceptron is given of images [B, C, H, W], besides their classes: [B, M]."""

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from mnist.networks import shares
+
 
 def class_code(labels: Tensor | None, classes: int) -> Tensor:
     """A class as the input of a network: float32 [B, K].
@@ -22,6 +24,44 @@ def class_code(labels: Tensor | None, classes: int) -> Tensor:
         return labels
     every = torch.arange(classes, device=labels.device)
     return (labels.unsqueeze(1) == every).to(torch.float32)
+
+
+class OfWholeBatch(nn.modules.batchnorm._BatchNorm):
+    """A batch normalisation by the whole batch, of which processes may each have a share.
+
+    torch's own does without the others, or (`SyncBatchNorm`) needs a GPU and has no second slopes.
+    """
+
+    # As they are where statistics are tracked; torch's own annotations allow for none.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        if not (self.training and shares.State.within):
+            return super().forward(numbers)
+        places = [0, *range(2, numbers.ndim)]  # all but the channel
+        shape = [1, -1, *[1] * (numbers.ndim - 2)]
+        found = numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+        count = shares.total(found.new_tensor(found.numel() // found.shape[1]))
+        mean = shares.total(found.sum(places)) / count
+        centred = found - mean.view(shape)
+        variance = shares.total(centred.square().sum(places)) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        normal = centred * (variance + self.eps).rsqrt().view(shape)
+        return (normal * self.weight.view(shape) + self.bias.view(shape)).to(numbers.dtype)
+
+
+class BatchNorm1d(OfWholeBatch, nn.BatchNorm1d):
+    """Of vectors [B, F]."""
+
+
+class BatchNorm2d(OfWholeBatch, nn.BatchNorm2d):
+    """Of images [B, C, H, W]."""
 
 
 def mlp(
@@ -43,7 +83,7 @@ def mlp(
     *hidden, last = (nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes))
     layers: list[nn.Module] = []
     for layer in hidden:
-        norm = [nn.BatchNorm1d(layer.out_features)] if normalise else []
+        norm = [BatchNorm1d(layer.out_features)] if normalise else []
         layers += [layer, *norm, activation()]
     return nn.Sequential(*layers, last)
 
@@ -74,7 +114,7 @@ def convolutions(
     layers: list[nn.Module] = []
     for (inputs, *_), (outputs, *_) in pairwise(halved(image_shape, width)):
         halve = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-        layers += [halve, nn.BatchNorm2d(outputs), activation()]
+        layers += [halve, BatchNorm2d(outputs), activation()]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 

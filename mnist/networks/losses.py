@@ -186,9 +186,14 @@ def closeness(heads: Tensor, apart: float) -> Tensor:
     return F.relu(apart - F.pdist(heads)).sum()
 
 
+def squared_errors(logits: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error of each image's pixels: [B, C, H, W] both -> [B]."""
+    return (logits.sigmoid() - images).square().flatten(1).mean(1)
+
+
 def mse(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean squared error of the pixels, for reporting: E (σ(l) - x)², [B, C, H, W] -> a scalar."""
-    return F.mse_loss(logits.sigmoid(), images)
+    """Mean squared error of the pixels: [B, C, H, W] both -> a scalar."""
+    return squared_errors(logits, images).mean()
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

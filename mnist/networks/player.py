@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from mnist.networks import shares
+
 # Half Adam's usual momentum, for the other player moves too (Radford et al. 2015, arXiv
 # 1511.06434): in the autoencoder as in the discriminator it leaves less of the class in the style
 # (docs/LOG.md).
@@ -17,7 +19,9 @@ class Player:
     """Networks trained together, towards one loss.
 
     A method with a single objective has one player; an adversarial one has two, each of which
-    follows its own loss through the other's networks without touching their weights.
+    follows its own loss through the other's networks without touching their weights. Where several
+    processes train together, its gradients are the mean of theirs, player by player: a wrapper
+    around networks, such as torch's `DistributedDataParallel`, does not know whose loss it sees.
 
     Adam (Kingma & Ba 2014, arXiv 1412.6980) is torch's, called as a function: the class around it
     costs a tenth of a millisecond a step, and a second before the first.
@@ -42,7 +46,7 @@ class Player:
         """
         for p in self.parameters:
             p.grad = None
-        loss.backward(inputs=self.parameters)
+        shares.share_of(loss).backward(inputs=self.parameters)
         if not self.memory:
             self.memory = [nothing_yet(p) for p in self.parameters]
         reached = [
@@ -51,7 +55,7 @@ class Player:
             if p.grad is not None
         ]
         parameters = [p for p, _, _ in reached]
-        gradients = [gradient for _, gradient, _ in reached]
+        gradients = shares.added_up([gradient for _, gradient, _ in reached])
         norm = nn.utils.get_total_norm(gradients)
         before = self.gradient_norm
         self.gradient_norm = norm if before is None else torch.maximum(before, norm)

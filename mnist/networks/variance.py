@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mnist.networks.decoder import Decoder
 from mnist.networks.layers import class_code
+from mnist.networks.shares import by_rows
 
 # Standard deviations, of pixels in [0, 1]. Where every image is blank nothing else would keep the
 # likelihood from growing without bound; and away from the data a decoder knows nothing at all.
@@ -97,6 +98,7 @@ class RadialVariance(nn.Module):
         )
         self.placed.fill_(True)
 
+    @by_rows
     def forward(self, style: Tensor, labels: Tensor | None = None) -> Tensor:
         """Variances [B, C, H, W] of styles [B, N], labels as `class_code` takes them."""
         if not self.placed:

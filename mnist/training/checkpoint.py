@@ -172,7 +172,16 @@ class Checkpoint:
             Damaged: it is not what was written.
             UserError: it is, but not for this version.
         """
-        content = files.read_folder(folder, CONTENTS)
+        return cls.of(folder, files.read_folder(folder, CONTENTS), damaged)
+
+    @classmethod
+    def of(cls, folder: Path, content: dict[str, bytes], damaged: dict[Path, str]) -> Checkpoint:
+        """What the contents of a folder say.
+
+        Raises:
+            Damaged: they are not those of a checkpoint.
+            UserError: they are, but not for this version.
+        """
         config, progress = (files.json_object(name, content[name]) for name in CONTENTS[:2])
         refuse_other_types(f"{folder / 'config.json'}", config, CONFIG)
         refuse_other_types(f"{folder / 'config.json'}: training", config["training"], TRAINING)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from mnist.errors import UserError
+from mnist.networks import shares
 from mnist.version import __version__
 
 
@@ -55,7 +56,8 @@ def versions(*packages: str) -> dict[str, str]:
 def machine(device: torch.device) -> dict[str, Any]:
     """What the last bits of a run's numbers depend on."""
     threads = torch.get_num_threads() if device.type == "cpu" else None
-    return {"device": device.type, "threads": threads, "torch": torch.__version__}
+    found = {"device": device.type, "threads": threads, "torch": torch.__version__}
+    return found | ({"processes": shares.count()} if shares.count() > 1 else {})
 
 
 @contextmanager

@@ -11,10 +11,12 @@ import torch
 from mnist.data.types import Batch, Dataset, epoch_order
 from mnist.errors import Diverged, UserError
 from mnist.methods import Method, Step
+from mnist.networks.shares import rows_shared
 from mnist.training.checkpoint import Progress
 from mnist.training.diagnosis import Diagnosis
 from mnist.training.environment import denormals_flushed
 from mnist.training.log import Report
+from mnist.training.processes import as_the_first
 from mnist.training.run_directory import RunDirectory
 from mnist.training.samples import draw_samples
 from mnist.training.signals import Signals
@@ -70,7 +72,7 @@ def train(
     if method.diagnosed and len(dataset.train.labelled):
         diagnosis = Diagnosis(dataset.train, method.spec, seed)
     try:
-        with Signals() as signals:
+        with Signals() as signals, rows_shared():
             for epoch in range(progress.epoch, epochs):
                 if keep_best and progress.step == 0:
                     save_best(method, run_dir, progress)  # where the last save was the last thing
@@ -88,6 +90,7 @@ def train(
                     numbers = step_or_say(method, batch, at, progress, run_dir)
                     remember(progress, numbers, run_dir)
                     report.live(numbers)
+                    signals.agree()
                     last = progress.step == steps
                     save = signals.any or (save_every and progress.steps % save_every == 0)
                     if progress.step % log_every == 0 or last or save:
@@ -103,6 +106,7 @@ def train(
                 report.training(epoch + 1, means)
                 seen, written = look_at(method, dataset, epoch + 1, run_dir, diagnosis)
                 seen["train"] = means | seen["train"]
+                seen = as_the_first(method, seen)
                 progress.finish_epoch(steps, **seen)
                 seconds = (trained - began) * steps / (steps - first)
                 seconds += time.perf_counter() - trained
@@ -116,6 +120,7 @@ def train(
                     save_best(method, run_dir, progress)
                 report.detail("Model parameters and trainer state saved.")
                 tell(progress.rows[-1])
+                signals.agree()
                 if progress.epoch < epochs:
                     signals.stop_if_asked(f"[Epoch {epoch + 1}] saved {saved}")
     finally:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import torch
 
+from mnist import files
 from mnist.data import (
     Dataset,
     Unavailable,
@@ -19,12 +20,14 @@ from mnist.data import (
     more_data_than,
     title_of,
 )
-from mnist.errors import UserError
+from mnist.errors import Diverged, Interrupted, UserError
 from mnist.methods import METHODS, Classifies, Method
+from mnist.networks import shares
 from mnist.networks.random import child_seed
 from mnist.options import configuration, flag_of, options_of
 from mnist.reading import Reading
-from mnist.training.checkpoint import Checkpoint, Progress
+from mnist.training import processes
+from mnist.training.checkpoint import Checkpoint, Progress, contents
 from mnist.training.environment import (
     be_deterministic,
     choose_device,
@@ -34,7 +37,7 @@ from mnist.training.environment import (
 )
 from mnist.training.log import Report
 from mnist.training.loop import steps_per_epoch, train, waited
-from mnist.training.run_directory import CURVES, RunDirectory
+from mnist.training.run_directory import CURVES, Elsewhere, RunDirectory
 from mnist.training.samples import draw_curves
 from mnist.training.settings import Settings
 from mnist.training.tensorboard import TensorBoard, summary_writer
@@ -76,68 +79,135 @@ def train_run(
     if settings.tensorboard:
         summary_writer()
     device = choose_device(settings.device or "auto")
-    with RunDirectory(settings.ckpt_dir, settings.keep) as run_dir:
-        run_dir.refuse_other_contents()
-        if run_dir.path.exists():
-            run_dir.lock()  # or stop here: no two runs write to a directory
-        there = run_dir.newest()
-        if there and there.damaged:
-            report.warn(f"damaged, and set aside: {there.damage}; going on from {there.folder}")
-            run_dir.set_aside(there.damaged)
-        if there and (line := more_data_than(there.config["training"], settings.data_dir)):
-            report.warn(f"{run_dir.path}: {line}")
-        if there and there.config["method"] == settings.method:
-            # As it is rebuilt: what came with a later version is at its default.
-            config = there.config | {"model": there.build().config}
-            refuse_contradictions(run_dir, config, settings)
-            if flag := has_ended(there, settings.epochs, settings.patience):
-                run_dir.start(there.config, there.progress["rows"])
-                if not (run_dir.path / CURVES).exists():  # the disk was full, or an older version
-                    leave_curves(run_dir, there.config, there.progress["rows"])
-                report.notice(
-                    f"{run_dir.path} (on {there.config['training']['dataset']}) is already "
-                    f"trained to epoch {there.epoch}; give a larger {flag} to go on"
-                )
+    with processes.joined(device):
+        if shares.rank() > 0:
+            follow(settings, device)
+            return
+        with RunDirectory(settings.ckpt_dir, settings.keep) as run_dir:
+            with processes.first_word() as say:
+                plan = planned(run_dir, settings, device, report)
+                if plan and shares.count() > 1:
+                    said = contents(plan.config, plan.method, plan.progress)
+                    say({name: b"".join(files.pieces(each)) for name, each in said.items()})
+            if plan is None:
                 return
-            plan = resumed(run_dir, there, settings, device, report)
-        else:
-            plan = fresh(run_dir, there, settings, device, report)
-        refuse_unknown_writers(plan)
-        if there and plan.parent:
-            run_dir.archive(there.config["method"])
-        run_dir.start(plan.config, plan.progress.rows)
-        if plan.parent:
-            run_dir.save(plan.method, plan.progress)  # from here on the directory is the new run's
-
-        training = plan.config["training"]
-        report.headline = plan.method.headline
-        report.file = run_dir.path / "train.log"
-        report.line(header(plan))
-        told, board = [tell], run_dir.path / "tensorboard"
-        if settings.tensorboard:
-            told.append(TensorBoard(board, plan.progress.rows, report.warn).tell)
-
-        def tell_all(row: dict[str, float]) -> None:
-            for each in told:
-                each(row)
-
-        train(
-            plan.method,
-            plan.dataset.to(device),
-            run_dir,
-            plan.progress,
-            epochs=training["epochs"],
-            batch_size=training["batch_size"],
-            seed=plan.config["model"]["seed"],
-            log_every=settings.log_every,
-            save_every=settings.save_every,
-            patience=training.get("patience"),
-            keep_best=training.get("keep_best", False),
-            report=report,
-            tell=tell_all,
-        )
-        leave_curves(run_dir, plan.config, plan.progress.rows)
+            report.headline = plan.method.headline
+            report.file = run_dir.path / "train.log"
+            report.line(header(plan))
+            told, board = [tell], run_dir.path / "tensorboard"
+            if settings.tensorboard:
+                told.append(TensorBoard(board, plan.progress.rows, report.warn).tell)
+            dataset = processes.once_a_machine(lambda: plan.dataset)
+            carry_out(plan._replace(dataset=dataset), device, run_dir, settings, report, told)
+            leave_curves(run_dir, plan.config, plan.progress.rows)
     report.line(f"Done: {run_dir.path} is trained to epoch {plan.progress.epoch}.")
+
+
+def follow(settings: Settings, device: torch.device) -> None:
+    """Train what the first process says, beside it.
+
+    Raises:
+        UserError: what this process alone cannot do.
+        SystemExit: with the first process's exit code, which says why.
+    """
+    content = processes.hear()
+    if isinstance(content, int):
+        raise SystemExit(content)
+    checkpoint = Checkpoint.of(settings.ckpt_dir, content, {})
+    config = checkpoint.config
+    if config["training"].get("deterministic"):
+        be_deterministic()
+    method = checkpoint.build().to(device)
+    progress = checkpoint.restore(method)
+
+    def read() -> Dataset:
+        dataset = load_same_dataset(config["training"], settings.data_dir)
+        return as_seen(dataset, config["training"], method)
+
+    plan = Plan(method, processes.once_a_machine(read), config, progress, "")
+    report = Report(quiet=True, warn=lambda line: None)
+    try:
+        carry_out(plan, device, Elsewhere(settings.ckpt_dir), settings, report, [])
+    except (Diverged, Interrupted) as error:  # as every process
+        raise SystemExit(error.exit_code) from error
+
+
+def planned(
+    run_dir: RunDirectory, settings: Settings, device: torch.device, report: Report
+) -> Plan | None:
+    """What is to be done, with the directory made ready for it; None where nothing is left to do.
+
+    Raises:
+        UserError: any user error.
+    """
+    run_dir.refuse_other_contents()
+    if run_dir.path.exists():
+        run_dir.lock()  # or stop here: no two runs write to a directory
+    there = run_dir.newest()
+    if there and there.damaged:
+        report.warn(f"damaged, and set aside: {there.damage}; going on from {there.folder}")
+        run_dir.set_aside(there.damaged)
+    if there and (line := more_data_than(there.config["training"], settings.data_dir)):
+        report.warn(f"{run_dir.path}: {line}")
+    if there and there.config["method"] == settings.method:
+        # As it is rebuilt: what came with a later version is at its default.
+        config = there.config | {"model": there.build().config}
+        refuse_contradictions(run_dir, config, settings)
+        if flag := has_ended(there, settings.epochs, settings.patience):
+            run_dir.start(there.config, there.progress["rows"])
+            if not (run_dir.path / CURVES).exists():  # the disk was full, or an older version
+                leave_curves(run_dir, there.config, there.progress["rows"])
+            report.notice(
+                f"{run_dir.path} (on {there.config['training']['dataset']}) is already "
+                f"trained to epoch {there.epoch}; give a larger {flag} to go on"
+            )
+            return None
+        plan = resumed(run_dir, there, settings, device, report)
+    else:
+        plan = fresh(run_dir, there, settings, device, report)
+    refuse_unknown_writers(plan)
+    if there and plan.parent:
+        run_dir.archive(there.config["method"])
+    run_dir.start(plan.config, plan.progress.rows)
+    if plan.parent:
+        run_dir.save(plan.method, plan.progress)  # from here on the directory is the new run's
+    return plan
+
+
+def carry_out(
+    plan: Plan,
+    device: torch.device,
+    run_dir: RunDirectory,
+    settings: Settings,
+    report: Report,
+    told: Sequence[Callable[[dict[str, float]], None]],
+) -> None:
+    """Train as planned; who is told gets each row of metrics.csv.
+
+    Raises:
+        UserError: as `train`.
+    """
+    training = plan.config["training"]
+
+    def tell(row: dict[str, float]) -> None:
+        for each in told:
+            each(row)
+
+    train(
+        plan.method,
+        plan.dataset.to(device),
+        run_dir,
+        plan.progress,
+        epochs=training["epochs"],
+        batch_size=training["batch_size"],
+        seed=plan.config["model"]["seed"],
+        log_every=settings.log_every,
+        save_every=settings.save_every,
+        patience=training.get("patience"),
+        keep_best=training.get("keep_best", False),
+        report=report,
+        tell=tell,
+    )
 
 
 def leave_curves(run_dir: RunDirectory, config: Mapping[str, Any], rows: list[Any]) -> None:
@@ -501,6 +571,8 @@ def header(plan: Plan) -> str:
     averages = set(method.averages.parameters())
     weights = sum(p.numel() for p in method.parameters() if p not in averages)
     threads = f", {torch.get_num_threads()} threads" if method.device.type == "cpu" else ""
+    if shares.count() > 1:
+        threads += f", {shares.count()} processes"
     return (
         f"mnist-style {__version__}: {method.title}, {method.summary()}; "
         f"{weights:,} weights\n"

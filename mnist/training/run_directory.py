@@ -357,3 +357,16 @@ class RunDirectory:
             raise StorageFailed(
                 f"cannot move {self.path} to {target.path} ({error.strerror})"
             ) from error
+
+
+class Elsewhere(RunDirectory):
+    """A run directory that another process writes, as those see it that train with it."""
+
+    def save(self, method: Method, progress: Progress) -> Path:
+        return self.checkpoints / f"step-{progress.steps:08d}"
+
+    def save_best(self, method: Method, progress: Progress) -> None:
+        pass
+
+    def write_picture(self, name: str, png: bytes) -> Path:
+        return self.path / name

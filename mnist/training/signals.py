@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from mnist.errors import Interrupted
+from mnist.networks import shares
 
 
 class Signals:
@@ -16,13 +17,18 @@ class Signals:
     does at once what it would have done without us. SIGUSR1, which Slurm can send some time before
     it takes the machine away, asks to save and go on. One that was ignored when the process
     started, such as SIGHUP under nohup, stays ignored.
+
+    Attributes:
+        stop: the signal that asked to stop, once all processes that train together know of it.
+        save: whether it is to be saved, likewise.
     """
 
     STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
-        self.stop: int | None = None  # the signal that asked to stop
+        self.stop: int | None = None
         self.save = False
+        self.received = {"stop": 0, "save": 0}  # by this process
         self.before: dict[int, Any] = {}
 
     @property
@@ -44,11 +50,17 @@ class Signals:
     def receive(self, number: int, _frame: object) -> None:
         """Note a signal; called by Python between two of its instructions."""
         if number == signal.SIGUSR1:
-            self.save = True
+            self.received["save"] = 1
             return
-        self.stop = number
+        self.received["stop"] = number
         for each in self.before.keys() & set(self.STOP):
             signal.signal(each, self.before[each])
+
+    def agree(self) -> None:
+        """Let what any of the processes received hold for all of them from now on."""
+        stop, save = shares.largest([self.received["stop"], self.received["save"]])
+        self.received["save"] = 0
+        self.stop, self.save = stop or None, bool(save)
 
     def stop_if_asked(self, saved: str) -> None:
         """End the run if that was asked for, now that it is saved; otherwise go on.
@@ -56,7 +68,6 @@ class Signals:
         Raises:
             Interrupted: saying what was saved where.
         """
-        self.save = False
         if self.stop is not None:
             name = signal.Signals(self.stop).name
             raise Interrupted(
