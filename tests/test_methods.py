@@ -6,10 +6,12 @@ import pytest
 import torch
 from conftest import SMALL, small
 
+import mnist
 from mnist.data import Split, epoch_order, load_dataset
 from mnist.data.mnist import MNIST
 from mnist.evaluation.handwriting import nearness, same_writer_auc
 from mnist.methods import METHODS, Step
+from mnist.methods.aae import FAST, FAST_EPOCHS
 from mnist.methods.base import cosine, warmed_up
 from mnist.networks.prior import ks_distance
 from mnist.networks.sharpness import grey_level, sharpen
@@ -291,3 +293,14 @@ def test_the_adversary_makes_every_digits_styles_gaussian():
         of_digit = [style[everything.labels == digit] for digit in range(10)]
         ks[name] = max(ks_distance(each, method.prior.cdf).max().item() for each in of_digit)
     assert ks["aae"] < 0.3 < ks["sae"], ks
+
+
+def test_fast_is_a_preset_that_other_options_override(tmp_path):
+    given = {"lr": 1e-3, "hidden": [16, 8], "discriminator_hidden": [8]}
+    run = mnist.train(
+        "aae", dataset="mnist-5k", fast=True, epochs=1, ckpt_dir=tmp_path / "run", **given
+    )
+    assert {name: run.config["model"][name] for name in FAST} == FAST | given
+    method = METHODS["aae"](MNIST, fast=True)
+    assert method.usual_epochs == FAST_EPOCHS
+    assert METHODS["aae"](MNIST).usual_epochs == METHODS["aae"].epochs

@@ -144,6 +144,11 @@ class Method(nn.Module, ABC):
         # What only some can do, such as `encode`, is asked of those that are known to.
         def __getattr__(self, name: str) -> Any: ...
 
+    @property
+    def usual_epochs(self) -> tuple[int, int]:
+        """How many epochs it is trained for by default: `epochs`, unless an option says else."""
+        return self.epochs
+
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults that depend on the data, and on what was given of the other options."""

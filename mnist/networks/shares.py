@@ -94,19 +94,20 @@ def peers() -> Iterator[None]:
 def by_rows(forward: Callable[P, R]) -> Callable[P, R]:
     """Let processes share the rows of what a network's method is given.
 
-    Tensors among its positional arguments have a row for each image, [B, ...], as has what it
-    returns: a tensor or a tuple of them.
+    Tensors among its arguments have a row for each image, [B, ...], as has what it returns: a
+    tensor or a tuple of them.
     """
 
     @functools.wraps(forward)
     def shared(*args: P.args, **kwargs: P.kwargs) -> R:
-        rows = next((len(a) for a in args if isinstance(a, Tensor)), 0)
+        rows = next((len(each) for each in args if isinstance(each, Tensor)), 0)
         if not State.shared or State.within or rows < FEWEST:
             return forward(*args, **kwargs)
-        ours: Any = [Own.apply(a) if isinstance(a, Tensor) else a for a in args]
+        ours: Any = [own(each) for each in args]
+        named: Any = {name: own(each) for name, each in kwargs.items()}
         State.within = True
         try:
-            found: Any = forward(*ours, **kwargs)
+            found: Any = forward(*ours, **named)
         finally:
             State.within = False
         if isinstance(found, tuple):
@@ -114,6 +115,11 @@ def by_rows(forward: Callable[P, R]) -> Callable[P, R]:
         return Gathered.apply(found, rows)
 
     return shared
+
+
+def own(argument: Any) -> Any:
+    """Of a tensor this process's rows; everything else as it is."""
+    return Own.apply(argument) if isinstance(argument, Tensor) else argument
 
 
 class Own(torch.autograd.Function):

@@ -374,6 +374,11 @@ def refuse_unused(kind: type[Method], given: Mapping[str, Any], config: Mapping[
         for other, value in others.items():
             on_or_off = isinstance(value, bool)
             if (bool(config[other]) if on_or_off else config[other]) != value:
+                if value is True and options_of(kind)[other].default is True:
+                    off = flag_of(f"no_{other}")
+                    raise UserError(
+                        f"{flag_of(name)} says nothing with {off}: leave one of them out"
+                    )
                 needed = flag_of(f"no_{other}" if value is False else other)
                 needed += "" if on_or_off else f" {value}"
                 raise UserError(
@@ -553,7 +558,7 @@ def usual_epochs(method: Method, images: int) -> int:
     As the method has them for the sizes of mnist and mnist-5k, and for others by a power of the
     size through both: the fewer images, the more epochs, if not as many more.
     """
-    large, small = method.epochs
+    large, small = method.usual_epochs
     place = math.log(LARGE / images) / math.log(LARGE / SMALL)
     return max(1, round(large * (small / large) ** min(place, 2)))
 
