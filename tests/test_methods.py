@@ -11,7 +11,6 @@ from mnist.data import Split, epoch_order, load_dataset
 from mnist.data.mnist import MNIST
 from mnist.evaluation.handwriting import nearness, same_writer_auc
 from mnist.methods import METHODS, Step
-from mnist.methods.aae import FAST, FAST_EPOCHS
 from mnist.methods.base import cosine, warmed_up
 from mnist.networks.prior import ks_distance
 from mnist.networks.sharpness import grey_level, sharpen
@@ -300,7 +299,14 @@ def test_fast_is_a_preset_that_other_options_override(tmp_path):
     run = mnist.train(
         "aae", dataset="mnist-5k", fast=True, epochs=1, ckpt_dir=tmp_path / "run", **given
     )
-    assert {name: run.config["model"][name] for name in FAST} == FAST | given
-    method = METHODS["aae"](MNIST, fast=True)
-    assert method.usual_epochs == FAST_EPOCHS
-    assert METHODS["aae"](MNIST).usual_epochs == METHODS["aae"].epochs
+    preset = METHODS["aae"].fast_options
+    assert {name: run.config["model"][name] for name in preset} == preset | given
+
+
+@pytest.mark.parametrize("name", ["aae", "classifier"])
+def test_fast_trains_for_fewer_epochs_by_options_that_there_are(name):
+    kind = METHODS[name]
+    assert kind(MNIST, fast=True).usual_epochs == kind.fast_epochs
+    assert kind(MNIST).usual_epochs == kind.epochs
+    assert all(few < usual for few, usual in zip(kind.fast_epochs, kind.epochs, strict=True))
+    kind(MNIST, **kind.fast_options)

@@ -29,22 +29,6 @@ UNCONDITIONAL_WEIGHT = 0.25  # the adversarial one, where networks are not given
 # Where classes have their parts, a discriminator that learns slowly: one that is sure of a part's
 # edge has no slope beyond it, and leaves images on the wrong part (docs/LOG.md).
 GUIDED = {"adversarial_weight": 2.0, "discriminator_steps": 1, "discriminator_lr": 4e-5}
-# What makes a style space in a quarter of the epochs, with less detail (docs/LOG.md): components in
-# the place of pixels, smaller networks, larger steps after a warm-up, no writers.
-FAST_EPOCHS = 7, 30
-FAST: dict[str, Any] = {
-    "components": 64,
-    "hidden": (512, 512),
-    "of_classes": True,
-    "decoder_scale": 3.0,
-    "lr": 8e-3,
-    "warm_up": 0.25,
-    "writers": False,
-    "discriminator_hidden": (256, 128),
-    "discriminator_lr": 4.5e-3,
-    "discriminator_beta2": 0.98,
-    "discriminator_decay": 0.25,
-}
 LABELLED = 125  # more images in a step, likewise
 
 
@@ -100,6 +84,22 @@ class AAE(Autoencoder):
 
     name = "aae"
     starts_from = ("sae",)
+    # Components in the place of pixels, smaller networks, larger steps after a warm-up, no writers,
+    # and a discriminator that goes by what encodings are like now (docs/LOG.md).
+    fast_options: ClassVar = {
+        "components": 64,
+        "hidden": (512, 512),
+        "of_classes": True,
+        "decoder_scale": 3.0,
+        "lr": 8e-3,
+        "warm_up": 0.25,
+        "writers": False,
+        "discriminator_hidden": (256, 128),
+        "discriminator_lr": 4.5e-3,
+        "discriminator_beta2": 0.98,
+        "discriminator_decay": 0.25,
+    }
+    fast_epochs = 7, 30
     earlier: ClassVar = {
         **Autoencoder.earlier,
         "posterior": "deterministic",
@@ -124,7 +124,7 @@ class AAE(Autoencoder):
         found = super().defaults_for(dataset, options)
         found["writers"] = known and labels and gaussian
         if options.get("fast"):
-            found |= FAST
+            found |= cls.fast_options
         if options.get("guide_labels"):
             shares = class_shares(dataset.train.labels, dataset.spec.classes)
             return found | GUIDED | {"class_shares": shares}
@@ -175,7 +175,6 @@ class AAE(Autoencoder):
         self.discriminator_steps = discriminator_steps
         self.discriminator_decay = discriminator_decay
         self.warm_up = warm_up
-        self.fast = fast
         with self.seeded("discriminator"):
             self.discriminator = (
                 GuidedDiscriminator(size, spec.classes, discriminator_hidden)
@@ -186,10 +185,6 @@ class AAE(Autoencoder):
         self.players["discriminator"] = Player(self.discriminator, lr=discriminator_lr, betas=betas)
         if writers:
             self.contrast = WriterContrast(size, std)
-
-    @property
-    def usual_epochs(self) -> tuple[int, int]:
-        return FAST_EPOCHS if self.fast else self.epochs
 
     def prepare(self, train: Split) -> None:
         super().prepare(train)

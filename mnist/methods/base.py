@@ -121,6 +121,9 @@ class Method(nn.Module, ABC):
     diagnosed: ClassVar[bool] = False
     batch_size: ClassVar[int] = 250  # images a step, by default
     epochs: ClassVar[tuple[int, int]] = (30, 60)  # by default: on a large data set, on a small one
+    # Where it has an option `fast`: what other options then are by default, and `epochs`.
+    fast_options: ClassVar[Mapping[str, Any]] = {}
+    fast_epochs: ClassVar[tuple[int, int]] = (0, 0)
     starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
     # Options that a run shares with the one that it starts from by `--from`, if it can.
     taken_over: ClassVar[tuple[str, ...]] = ()
@@ -147,12 +150,12 @@ class Method(nn.Module, ABC):
     @property
     def usual_epochs(self) -> tuple[int, int]:
         """How many epochs it is trained for by default: `epochs`, unless an option says else."""
-        return self.epochs
+        return self.fast_epochs if self.config.get("fast") else self.epochs
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults that depend on the data, and on what was given of the other options."""
-        return {}
+        return dict(cls.fast_options) if options.get("fast") else {}
 
     def __new__(cls, *_: Any, **options: Any) -> Method:
         method = super().__new__(cls)

@@ -13,11 +13,11 @@ from mnist.data.mnist import MNIST
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch
 from mnist.errors import UserError
-from mnist.methods.base import Method, Step, cosine
+from mnist.methods.base import Method, Step, warmed_up
 from mnist.networks.classifier import ClassifierNetwork
 from mnist.networks.losses import accuracy, classification
 from mnist.networks.player import Player
-from mnist.options import Count, Folder, Positive, Whole
+from mnist.options import Count, Folder, Positive, Share, Whole
 
 # Of each batch's size: outliers added to it, and images in it that are redrawn.
 OUTLIERS, REDRAWN = 0.2, 0.1
@@ -35,11 +35,15 @@ class Classifier(Method):
         from_: start from the layers of the classifier in DIR, the last of them apart, which may
             tell other classes: transfer learning (Yosinski et al. 2014, arXiv 1411.1792).
         freeze: keep the first K of these layers as they are.
+        warm_up: share of the training over which the learning rate rises from zero.
+        fast: train for 5 epochs of MNIST instead of 8, by larger steps after a warm-up.
     """
 
     name = "classifier"
     headline = "loss"
     epochs = (8, 40)
+    fast_options: ClassVar = {"lr": 8e-3, "warm_up": 0.2}
+    fast_epochs = 5, 25
     taken_over = ("layers", "blocks", "outliers")
     only_with: ClassVar = {"freeze": {"from_": True}}
 
@@ -52,12 +56,15 @@ class Classifier(Method):
         outliers: bool = False,
         from_: Folder | None = None,
         freeze: Whole = 0,
+        warm_up: Share = 0.0,
+        fast: bool = False,
         lr: Positive = 4e-3,
         **common: Any,
     ):
         super().__init__(spec, lr=lr, **common)
         self.layers = layers
         self.outliers = outliers
+        self.warm_up = warm_up
         with self.seeded("classifier"):
             self.classifier = ClassifierNetwork(
                 spec.image_shape, spec.classes, layers, outliers, blocks
@@ -108,7 +115,7 @@ class Classifier(Method):
         with self.autocast():
             logits = self.classifier(images)
         loss = classification(logits + self.log_odds(logits), labels)
-        self.players["classifier"].update(loss, lr_scale=cosine(step.progress))
+        self.players["classifier"].update(loss, lr_scale=warmed_up(step.progress, self.warm_up))
         numbers = {"loss": loss.detach(), "accuracy": accuracy(logits[:size], labels[:size])}
         if self.outliers:
             numbers["refused"] = accuracy(logits[size:], labels[size:])
