@@ -25,7 +25,7 @@ from spread import spread
 import mnist
 from mnist.data import load_dataset
 
-WAYS = {"default": [], "--no-writers": ["--no-writers"], "--fast": ["--fast"]}
+WAYS = {"default": [], "no-writers": ["--no-writers"], "fast": ["--fast"]}
 # What a number may be at most; agreement is turned round.
 TARGETS = {
     "Q": {"mse": 0.0221, "ks_train_worst": 0.01, "leakage_mlp": 0.125, "misread": 0.007},
@@ -41,7 +41,7 @@ COLUMNS = {
 
 def trained(way: str, seed: int, precision: str, runs: Path) -> dict[str, float]:
     """The seconds and numbers of a run, trained unless it is there."""
-    directory = runs / f"{way.strip('-')}-{precision}-{seed}"
+    directory = runs / f"{way}-{precision}-{seed}"
     kept = directory / "time.json"
     if kept.exists():
         return json.loads(kept.read_text())

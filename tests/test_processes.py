@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from in_shares import CASES, FLOAT32
 from mnist.data.on_disk import ImageFile, OnDisk
 from mnist.networks import shares
 from mnist.networks.layers import BatchNorm2d
+from mnist.training import processes
 from mnist.training.processes import Lent
 from mnist.training.run_directory import RunDirectory
 
@@ -143,6 +146,16 @@ def test_errors_are_said_once(tmp_path, together):
     assert [line.endswith("name a new --ckpt-dir") for line in errors] == [True]
 
 
+def test_a_sweep_is_not_for_torchrun(tmp_path, monkeypatch, run_here):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = run_here("mnist-sweep.py", "--seeds", "0-1")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mnist-sweep.py: error: a sweep starts its processes itself: give it without torchrun\n",
+    )
+
+
 @pytest.mark.slow
 def test_processes_that_do_not_come_together(tmp_path):
     lost = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "no-such-host.invalid"}
@@ -215,6 +228,17 @@ def test_lent_images_are_shared_memory(tmp_path):
     assert torch.equal(one, images)
     one[2] = 7
     assert torch.equal(other[2], one[2])
+
+
+def test_images_are_lent_in_memory_where_there_is_room(monkeypatch, tmp_path, tiny):
+    monkeypatch.setattr(processes, "SHARED_MEMORY", tmp_path)
+    size = 80 * 28 * 28
+    for free, there in ((2 * size, False), (2 * size + 1, True)):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(processes.shutil, "disk_usage", lambda path, usage=usage: usage)
+        assert (processes.room_for(tiny) == tmp_path) == there
+    monkeypatch.setattr(processes, "SHARED_MEMORY", tmp_path / "none")
+    assert processes.room_for(None) == Path(tempfile.gettempdir())
 
 
 def test_images_on_disk_can_be_sent_to_another_process(tmp_path):

@@ -148,6 +148,10 @@ def sweep(method: str, options: Mapping[str, Option], given: Mapping[str, Any]) 
     Raises:
         UserError: any user error; runs that failed are named before.
     """
+    from mnist.training.processes import started  # late: torch takes a second or two to import
+
+    if started() > 1:
+        raise UserError("a sweep starts its processes itself: give it without torchrun")
     place = Path(given.get("sweep_dir", "sweep"))
     seeds = list(itertools.chain(*given.get("seeds", [["0"]])))
     jobs = jobs_of(options, {name: given[name] for name in options if name in given}, seeds, place)

@@ -94,6 +94,8 @@ class AAE(Autoencoder):
         "lr": 8e-3,
         "warm_up": 0.25,
         "writers": False,
+        "adversarial_weight": 0.25,
+        "rate_weight": 0.8,
         "discriminator_hidden": (256, 128),
         "discriminator_lr": 4.5e-3,
         "discriminator_beta2": 0.98,

@@ -7,6 +7,7 @@ be trained and where that stands, and then do the same steps (`mnist/networks/sh
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,15 +123,25 @@ def once_a_machine(read: Callable[[], Dataset]) -> Dataset:
     first = shares.rank() // here * here  # torchrun numbers them machine by machine
     groups = [dist.new_group(range(at, at + here)) for at in range(0, shares.count(), here)]
     group: Any = groups[first // here]
-    lent = None
-    where = SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix="mnist-style-", dir=where) as folder:
-        if shares.rank() == first:
-            lent = each_split(read(), lambda split, name: lend(split, Path(folder, name)))
+    ours = read() if shares.rank() == first else None
+    with tempfile.TemporaryDirectory(prefix="mnist-style-", dir=room_for(ours)) as folder:
+        lent = ours and each_split(ours, lambda split, name: lend(split, Path(folder, name)))
         dataset = each_split(from_first(lent, group, first), lambda split, _: borrowed(split))
         with shares.peers():
             dist.barrier(group)  # the files may go once everybody has mapped them
     return dataset
+
+
+def room_for(dataset: Dataset | None) -> Path:
+    """A folder for its images: in memory, where there is as much room again.
+
+    A container has 64 MB of that, unless it is given more.
+    """
+    parts = (dataset.train, dataset.test, dataset.held_out) if dataset else ()
+    images = [part.images for part in parts if part]
+    size = sum(each.numel() for each in images if isinstance(each, torch.Tensor))
+    fits = SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > 2 * size
+    return SHARED_MEMORY if fits else Path(tempfile.gettempdir())
 
 
 def each_split(dataset: Dataset, change: Callable[[Split, str], Split]) -> Dataset:
