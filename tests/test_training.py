@@ -12,7 +12,7 @@ from conftest import TRAINING, assert_refused, small
 
 import mnist
 from mnist.errors import Diverged, Interrupted, UserError
-from mnist.methods import METHODS, Step
+from mnist.methods import Step
 from mnist.training import log
 from mnist.training.checkpoint import History, Progress
 from mnist.training.log import Report, clock
@@ -370,7 +370,7 @@ def test_writers_that_are_not_known_are_not_learnt(run_here, tmp_path):
     ],
 )
 def test_few_images_are_seen_more_often_in_smaller_batches(images, epochs, batch_size):
-    aae = METHODS["aae"]
+    aae = small("aae")
     assert usual_epochs(aae, images) == epochs
     assert usual_batch_size(aae, images) == batch_size
 

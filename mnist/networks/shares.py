@@ -100,8 +100,12 @@ def by_rows(forward: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(forward)
     def shared(*args: P.args, **kwargs: P.kwargs) -> R:
+        if (
+            not State.shared or State.within
+        ):  # before any look at sizes, which an export leaves open
+            return forward(*args, **kwargs)
         rows = next((len(each) for each in args if isinstance(each, Tensor)), 0)
-        if not State.shared or State.within or rows < FEWEST:
+        if rows < FEWEST:
             return forward(*args, **kwargs)
         ours: Any = [own(each) for each in args]
         named: Any = {name: own(each) for name, each in kwargs.items()}
