@@ -53,6 +53,8 @@ class Signals:
             self.received["save"] = 1
             return
         self.received["stop"] = number
+        if shares.count() > 1:
+            return  # torchrun sends it twice at once, and kills by itself what does not end
         for each in self.before.keys() & set(self.STOP):
             signal.signal(each, self.before[each])
 
