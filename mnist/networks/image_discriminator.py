@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mnist.networks.discriminator import of_class
+from mnist.networks.layers import at_least_float32
 
 
 class ImageDiscriminator(nn.Module):
@@ -33,12 +34,12 @@ class ImageDiscriminator(nn.Module):
 
     def verdicts(self, features: Tensor) -> Tensor:
         """About images of these features [B, F], as being of each class: [B, K], or [B, 1]."""
-        return self.verdict(features).float()
+        return at_least_float32(self.verdict(features))
 
     def class_logits(self, features: Tensor) -> Tensor:
         """Of the class that it names images of these features [B, F]: [B, K]."""
         assert self.name is not None
-        return self.name(features).float()
+        return at_least_float32(self.name(features))
 
 
 class EnergyDiscriminator(nn.Module):

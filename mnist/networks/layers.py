@@ -26,6 +26,11 @@ def class_code(labels: Tensor | None, classes: int) -> Tensor:
     return (labels.unsqueeze(1) == every).to(torch.float32)
 
 
+def at_least_float32(numbers: Tensor) -> Tensor:
+    """Numbers of any shape as they are, or in float32 where they are less exact than that."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+
+
 class OfWholeBatch(nn.modules.batchnorm._BatchNorm):
     """A batch normalisation by the whole batch, of which processes may each have a share.
 
@@ -43,7 +48,7 @@ class OfWholeBatch(nn.modules.batchnorm._BatchNorm):
             return super().forward(numbers)
         places = [0, *range(2, numbers.ndim)]  # all but the channel
         shape = [1, -1, *[1] * (numbers.ndim - 2)]
-        found = numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+        found = at_least_float32(numbers)
         count = shares.total(found.new_tensor(found.numel() // found.shape[1]))
         mean = shares.total(found.sum(places)) / count
         centred = found - mean.view(shape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mnist.networks.layers import at_least_float32
+
 MEMORY = 100  # steps that the mean information of a head reaches back over
 
 
@@ -42,12 +44,12 @@ class Recognition(nn.Module):
         """Logits of the cluster by the head that is used, [B, K], and numbers [B, M]."""
         features = self.features(images)
         clusters = self.by_heads(features).index_select(0, self.chosen)
-        return clusters.squeeze(0), self.numbers(features).float()
+        return clusters.squeeze(0), at_least_float32(self.numbers(features))
 
     def by_heads(self, features: Tensor) -> Tensor:
         """Logits of the cluster of features [B, F] by each head: [H, B, K]."""
         heads = len(self.information)
-        return self.clusters(features).float().unflatten(1, (heads, -1)).transpose(0, 1)
+        return at_least_float32(self.clusters(features)).unflatten(1, (heads, -1)).transpose(0, 1)
 
     @torch.no_grad()
     def choose(self, information: Tensor) -> None:
