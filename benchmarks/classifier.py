@@ -9,7 +9,6 @@ example: MNIST_DATA_DIR=... python benchmarks/classifier.py
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 
 from machine import machine
-from spread import spread
+from spread import middle, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -51,8 +50,7 @@ def main() -> None:
     print("| | s, median (least to most) | read correctly |\n|---|---|---|")
     for way, runs in found.items():
         seconds, shares = zip(*runs, strict=True)
-        times = f"{statistics.median(seconds):.0f} ({min(seconds):.0f} to {max(seconds):.0f})"
-        print(f"| {way} | {times} | {spread(shares, '.2%')} |")
+        print(f"| {way} | {middle(seconds, '.0f')} | {spread(shares, '.2%')} |")
 
 
 if __name__ == "__main__":

@@ -10,19 +10,17 @@ example: MNIST_DATA_DIR=... python benchmarks/company.py
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from epochs import second_epoch
 from machine import machine
+from spread import middle
 
-ROOT = Path(__file__).resolve().parent.parent
 WAYS = {
     "as it is": {},
     "OpenMP's own waiting": {"GOMP_SPINCOUNT": "300000"},  # libgomp's, where nothing is set
@@ -45,18 +43,8 @@ def busy(count: int) -> Iterator[None]:
 
 def seconds(way: dict[str, str], images: int) -> float:
     """Of the second epoch."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = [sys.executable, ROOT / "mnist-aae.py", "--json", "--dataset", "mnist"]
-        flags = ["--ckpt-dir", Path(folder) / "run", "--epochs", 2, "--limit-per-class", images]
-        done = subprocess.run(
-            list(map(str, script + flags)),
-            env={key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"} | way,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    return [event["seconds"] for event in events if event["event"] == "epoch"][1]
+    usual = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    return second_epoch(["--limit-per-class", images], usual | way)
 
 
 def main() -> None:
@@ -79,9 +67,8 @@ def main() -> None:
         cells, alone = [], statistics.median(times[name, 0])
         for company in (0, 1, 2):
             each = times[name, company]
-            median = statistics.median(each)
-            cell = f"{median:.1f} ({min(each):.1f} to {max(each):.1f})"
-            cells.append(cell + (f", {median / alone:.1f} times" if company else ""))
+            times_as_long = f", {statistics.median(each) / alone:.1f} times" if company else ""
+            cells.append(middle(each, ".1f") + times_as_long)
         print(f"| {name} | {' | '.join(cells)} |")
 
 

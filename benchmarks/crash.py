@@ -222,14 +222,14 @@ def process_kills(folder: Path, count: int) -> Iterator[str]:
     flags = ["--dataset", "mnist-5k", "--epochs", "8", "--hidden", "64", "--save-every", "5"]
     script = [str(ROOT / "mnist-aae.py"), *flags, "--log-every", "5", "--ckpt-dir"]
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
     chance, stops, slowest, runs = random.Random(0), {"killed": 0, "stopped": 0}, 0.0, 0
-    whole = {}
+    whole = {}  # seconds of an undisturbed run, by the number of processes
     while sum(stops.values()) < count:
         runs += 1
-        directory, newest, processes = folder / f"{runs}", "", 0
+        directory, newest = folder / f"{runs}", ""
         while True:
             processes = chance.choice([1, 2, 4])
-            torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
             began = time.perf_counter()
             with subprocess.Popen([*torchrun, str(processes), *script, directory], **quiet) as job:
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -10,35 +10,20 @@ example: MNIST_DATA_DIR=... python benchmarks/processes.py
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
+from epochs import second_epoch
 from machine import machine
-
-ROOT = Path(__file__).resolve().parent.parent
+from spread import middle
 
 
 def seconds(processes: int, batch_size: int, precision: str) -> float:
     """Of the second epoch."""
-    with tempfile.TemporaryDirectory() as folder:
-        torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", processes]
-        script = [ROOT / "mnist-aae.py", "--json", "--dataset", "mnist", "--no-writers"]
-        flags = ["--batch-size", batch_size, "--precision", precision, "--epochs", 2]
-        command = [sys.executable, *(torchrun if processes > 1 else []), *script, *flags]
-        done = subprocess.run(
-            list(map(str, [*command, "--ckpt-dir", Path(folder) / "run"])),
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    return [event["seconds"] for event in events if event["event"] == "epoch"][1]
+    flags = ["--no-writers", "--batch-size", batch_size, "--precision", precision]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", processes]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    return second_epoch(flags, one_thread, torchrun if processes > 1 else None)
 
 
 def main() -> None:
@@ -56,10 +41,7 @@ def main() -> None:
         for _ in range(given.repeats):  # in turns: a machine is not always as fast
             for processes, found in times.items():
                 found.append(seconds(processes, batch_size, given.precision))
-        cells = [
-            f"{statistics.median(found):.1f} ({min(found):.1f} to {max(found):.1f})"
-            for found in times.values()
-        ]
+        cells = [middle(found, ".1f") for found in times.values()]
         ratio = statistics.median(times[1]) / statistics.median(times[2])
         print(f"| {batch_size:,} | {cells[0]} | {cells[1]} | {ratio:.2f} |", flush=True)
 
