@@ -123,10 +123,8 @@ class AAE(Autoencoder):
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         labels, known = options.get("labels", True), dataset.train.writers is not None
         gaussian = options.get("prior", "gaussian") == "gaussian"
-        found = super().defaults_for(dataset, options)
-        found["writers"] = known and labels and gaussian
-        if options.get("fast"):
-            found |= cls.fast_options
+        writers = known and labels and gaussian
+        found = {"writers": writers} | super().defaults_for(dataset, options)
         if options.get("guide_labels"):
             shares = class_shares(dataset.train.labels, dataset.spec.classes)
             return found | GUIDED | {"class_shares": shares}

@@ -149,7 +149,7 @@ class Method(nn.Module, ABC):
 
     @property
     def usual_epochs(self) -> tuple[int, int]:
-        """How many epochs it is trained for by default: `epochs`, unless an option says else."""
+        """Its epochs by default, as `epochs` has them, by what its options say."""
         return self.fast_epochs if self.config.get("fast") else self.epochs
 
     @classmethod

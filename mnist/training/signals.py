@@ -14,7 +14,8 @@ class Signals:
     """What the system asked of this process while it trains, so that a step can be finished first.
 
     SIGINT, SIGTERM and SIGHUP ask to save and stop: the first of them is only noted, and a second
-    does at once what it would have done without us. SIGUSR1, which Slurm can send some time before
+    does at once what it would have done without us, unless there are others that train with this
+    process, which torchrun ends itself. SIGUSR1, which Slurm can send some time before
     it takes the machine away, asks to save and go on. One that was ignored when the process
     started, such as SIGHUP under nohup, stays ignored.
 
