@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def run(script: str, *flags: object) -> None:
     """A script, with as many threads as it takes."""
     there = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    command = [sys.executable, ROOT / script, "--quiet", "--dataset", "mnist", *flags]
+    command = [sys.executable, ROOT / script, "--dataset", "mnist", *flags]
     subprocess.run(list(map(str, command)), env=there, check=True, stdout=subprocess.DEVNULL)
 
 
