@@ -5,6 +5,9 @@ Every network is conditional on the digit, so what is left for the latent vector
 discriminator makes its distribution a known Gaussian (Makhzani et al. 2015, arXiv 1511.05644).
 The same command again continues a run that was stopped.
 
+A style of up to 4 numbers has other defaults than those named below, where there are 20,000 images
+or more: docs/training.md lists them.
+
 example: ./mnist-aae.py --feature-size 4
 """
 

@@ -58,6 +58,7 @@ from mnist.options import Count, Positive  # noqa: E402
 from mnist.training.checkpoint import Progress  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
+from mnist.training.plan import usual_epochs  # noqa: E402
 from mnist.training.run import Run  # noqa: E402
 from mnist.training.run_directory import RunDirectory  # noqa: E402
 
@@ -436,7 +437,9 @@ def main() -> None:
 
     found: dict[int, dict[str, list[dict]]] = {}
     for size in sorted({*arguments.alone, *arguments.feature_sizes}):
-        found[size] = {US.name: of_seeds(US, size, METHODS["aae"].epochs[0])}
+        ours_of_size = METHODS["aae"](dataset.spec, feature_size=size)
+        epochs = usual_epochs(ours_of_size, len(dataset.train))
+        found[size] = {US.name: of_seeds(US, size, epochs)}
         for contestant in PEERS if size in arguments.feature_sizes else ():
             found[size][contestant.name] = within_our_time(contestant, size)
     for size in found.keys() & set(arguments.others):

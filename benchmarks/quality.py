@@ -93,8 +93,10 @@ def numbers(size: int, seed: int, writers: bool, runs: Path, dataset: Dataset) -
     run = mnist.load(directory)
     model, training = run.config["model"], run.config["training"]
     given = {key: model[key] for key in ("feature_size", "seed", "precision")}
-    default = configuration(METHODS["aae"], given | {"writers": writers})
-    if model != default or training["batch_size"] != METHODS["aae"].batch_size:
+    given["writers"] = writers
+    aae = METHODS["aae"]
+    default = configuration(aae, aae.defaults_for(dataset, given) | given)
+    if model != default or training["batch_size"] != aae.batch_size:
         sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
     if not kept.exists():
         kept.write_text(json.dumps(evaluate(run, dataset)) + "\n")

@@ -191,12 +191,15 @@ def main() -> None:
     print(f"matrix multiply, 2048²: {peaks}\n")
 
     by_default = f"this project, {precision}, default settings"
+    settings = METHODS["aae"].defaults_for(dataset, {})
     loops |= {
         "DataLoader, fp32": lambda: standard(dataset, workers=0),
         "DataLoader, 2 workers, fp32": lambda: standard(dataset, workers=2),
-        by_default: lambda: ours(dataset, precision, writers=dataset.train.writers is not None),
+        by_default: lambda: ours(dataset, precision, **settings),
     }
-    works = dict.fromkeys(loops, work) | {by_default: flops_per_image(dataset.spec)}
+    works = dict.fromkeys(loops, work) | {
+        by_default: flops_per_image(dataset.spec, **settings | {"writers": False})
+    }
     times: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(repeats):
         for name, loop in loops.items():

@@ -299,14 +299,35 @@ def test_fast_is_a_preset_that_other_options_override(tmp_path):
     run = mnist.train(
         "aae", dataset="mnist-5k", fast=True, epochs=1, ckpt_dir=tmp_path / "run", **given
     )
-    preset = METHODS["aae"].fast_options
+    preset = METHODS["aae"].preset({"fast": True}, 5000).options
     assert {name: run.config["model"][name] for name in preset} == preset | given
 
 
 @pytest.mark.parametrize("name", ["aae", "classifier"])
 def test_fast_trains_for_fewer_epochs_by_options_that_there_are(name):
     kind = METHODS[name]
-    assert kind(MNIST, fast=True).usual_epochs == kind.fast_epochs
-    assert kind(MNIST).usual_epochs == kind.epochs
-    assert all(few < usual for few, usual in zip(kind.fast_epochs, kind.epochs, strict=True))
-    kind(MNIST, **kind.fast_options)
+    preset, usual = (kind.preset({"fast": fast}, 60_000) for fast in (True, False))
+    assert all(few < epochs for few, epochs in zip(preset.epochs, usual.epochs, strict=True))
+    kind(MNIST, **preset.options)
+
+
+@pytest.mark.parametrize(
+    ("options", "images", "of_few"),
+    [
+        ({}, 60_000, True),
+        ({"feature_size": 2, "prior": "gaussian"}, 60_000, True),
+        ({"feature_size": 5}, 60_000, False),
+        ({}, 5000, False),
+        ({"labels": False}, 60_000, False),
+        ({"prior": "uniform"}, 60_000, False),
+        ({"posterior": "deterministic"}, 60_000, False),
+        ({"network": "convolutional"}, 60_000, False),
+    ],
+)
+def test_a_style_of_few_numbers_has_defaults_of_its_own(options, images, of_few):
+    kind = METHODS["aae"]
+    preset = kind.preset(options, images)
+    assert ("components" in preset.options) == of_few
+    assert (preset.epochs[0] < kind.epochs[0]) == of_few
+    method = kind(MNIST, **preset.options | options)
+    assert kind.preset(method.config, images) == preset, "as it is of the whole configuration"

@@ -370,9 +370,9 @@ def test_writers_that_are_not_known_are_not_learnt(run_here, tmp_path):
     ],
 )
 def test_few_images_are_seen_more_often_in_smaller_batches(images, epochs, batch_size):
-    aae = small("aae")
-    assert usual_epochs(aae, images) == epochs
-    assert usual_batch_size(aae, images) == batch_size
+    sae = small("sae")
+    assert usual_epochs(sae, images) == epochs
+    assert usual_batch_size(sae, images) == batch_size
 
 
 def test_denormal_numbers_are_zero_while_it_trains_and_no_longer(tmp_path):

@@ -61,6 +61,7 @@ class Autoencoder(Method):
         network = options.get("network", "convolutional" if large else "mlp")
         # With two hidden layers besides its own it learnt more slowly (docs/LOG.md).
         hidden = {"hidden": (512,)} if network == "convolutional" else {}
+        options = {**options, "network": network}
         return {"network": network, **hidden} | super().defaults_for(dataset, options)
 
     def __init__(

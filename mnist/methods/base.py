@@ -55,6 +55,18 @@ class Step(NamedTuple):
     progress: float
 
 
+class Preset(NamedTuple):
+    """Defaults that go together.
+
+    Attributes:
+        options: what these are.
+        epochs: how long it is to be trained then, as `Method.epochs`.
+    """
+
+    options: Mapping[str, Any]
+    epochs: tuple[int, int]
+
+
 # --- what a method may be able to do --------------------------------------------------------------
 
 
@@ -121,9 +133,6 @@ class Method(nn.Module, ABC):
     diagnosed: ClassVar[bool] = False
     batch_size: ClassVar[int] = 250  # images a step, by default
     epochs: ClassVar[tuple[int, int]] = (30, 60)  # by default: on a large data set, on a small one
-    # Where it has an option `fast`: what other options then are by default, and `epochs`.
-    fast_options: ClassVar[Mapping[str, Any]] = {}
-    fast_epochs: ClassVar[tuple[int, int]] = (0, 0)
     starts_from: ClassVar[tuple[str, ...]] = ()  # methods whose networks this one may go on from
     # Options that a run shares with the one that it starts from by `--from`, if it can.
     taken_over: ClassVar[tuple[str, ...]] = ()
@@ -147,15 +156,16 @@ class Method(nn.Module, ABC):
         # What only some can do, such as `encode`, is asked of those that are known to.
         def __getattr__(self, name: str) -> Any: ...
 
-    @property
-    def usual_epochs(self) -> tuple[int, int]:
-        """Its epochs by default, as `epochs` has them, by what its options say."""
-        return self.fast_epochs if self.config.get("fast") else self.epochs
+    @classmethod
+    def preset(cls, options: Mapping[str, Any], images: int) -> Preset:
+        """Defaults that go together where options are as these, of which some may be missing, and
+        so many images are to be trained on."""
+        return Preset({}, cls.epochs)
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults that depend on the data, and on what was given of the other options."""
-        return dict(cls.fast_options) if options.get("fast") else {}
+        return dict(cls.preset(options, len(dataset.train)).options)
 
     def __new__(cls, *_: Any, **options: Any) -> Method:
         method = super().__new__(cls)

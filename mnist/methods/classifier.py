@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +14,7 @@ from mnist.data.mnist import MNIST
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch
 from mnist.errors import UserError
-from mnist.methods.base import Method, Step, warmed_up
+from mnist.methods.base import Method, Preset, Step, warmed_up
 from mnist.networks.classifier import ClassifierNetwork
 from mnist.networks.losses import accuracy, classification
 from mnist.networks.player import Player
@@ -22,6 +23,7 @@ from mnist.options import Count, Folder, Positive, Share, Whole
 # Of each batch's size: outliers added to it, and images in it that are redrawn.
 OUTLIERS, REDRAWN = 0.2, 0.1
 RARER = 2.0  # how much rarer outliers are taken to be than they are in these batches
+FAST = Preset({"lr": 8e-3, "warm_up": 0.2}, epochs=(5, 25))
 
 
 class Classifier(Method):
@@ -42,10 +44,12 @@ class Classifier(Method):
     name = "classifier"
     headline = "loss"
     epochs = (8, 40)
-    fast_options: ClassVar = {"lr": 8e-3, "warm_up": 0.2}
-    fast_epochs = 5, 25
     taken_over = ("layers", "blocks", "outliers")
     only_with: ClassVar = {"freeze": {"from_": True}}
+
+    @classmethod
+    def preset(cls, options: Mapping[str, Any], images: int) -> Preset:
+        return FAST if options.get("fast") else super().preset(options, images)
 
     def __init__(
         self,

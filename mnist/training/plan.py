@@ -558,7 +558,7 @@ def usual_epochs(method: Method, images: int) -> int:
     As the method has them for the sizes of mnist and mnist-5k, and for others by a power of the
     size through both: the fewer images, the more epochs, if not as many more.
     """
-    large, small = method.usual_epochs
+    large, small = method.preset(method.config, images).epochs
     place = math.log(LARGE / images) / math.log(LARGE / SMALL)
     return max(1, round(large * (small / large) ** min(place, 2)))
 
