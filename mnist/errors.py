@@ -1,6 +1,8 @@
 """What a command may end with, other than success. Exit codes are listed in the README."""
 
+import os
 import sys
+from typing import TextIO
 
 
 class UserError(Exception):
@@ -31,7 +33,18 @@ class Interrupted(UserError):
 
 def warn(message: str) -> None:
     """One line on standard error, and on with the work."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    try:
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+    except OSError:  # the terminal is gone: nobody is to be warned
+        into_nothing(sys.stderr)
+
+
+def into_nothing(stream: TextIO) -> None:
+    """Let a stream that nobody reads any more go nowhere, with what it still holds.
+
+    Python would try to get rid of that as it ends, and make its exit code 120.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def first_line(error: BaseException) -> str:

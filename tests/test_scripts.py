@@ -351,7 +351,7 @@ def test_a_closed_terminal_costs_nothing(tmp_path, number):
     with subprocess.Popen(
         [sys.executable, str(ROOT / "mnist-sae.py"), *flags],
         cwd=tmp_path,
-        env=environment(),
+        env=environment() | {"PYTHONUNBUFFERED": ""},  # as for most people
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -370,6 +370,21 @@ def test_a_closed_terminal_costs_nothing(tmp_path, number):
         assert process.wait(60) == 128 + number
     progress = max((tmp_path / "mnist4.ckpt" / "checkpoints").iterdir()) / "progress.json"
     assert json.loads(progress.read_text())["epoch"] >= 2
+
+
+def test_warnings_that_nobody_reads_end_nothing():
+    code = "from mnist.errors import warn; warn('once'); warn('twice')"
+    with subprocess.Popen(
+        [sys.executable, "-c", "input(); " + code],
+        cwd=ROOT,
+        env=environment() | {"PYTHONUNBUFFERED": ""},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stderr.close()
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(60) == 0
 
 
 def test_a_reader_that_leaves_does_not_end_a_run(tmp_path):

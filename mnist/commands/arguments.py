@@ -11,13 +11,13 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stderr, suppress
+from contextlib import nullcontext, redirect_stderr
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mnist.commands.flags import KINDS, Flags
-from mnist.errors import Interrupted, UserError, first_line
+from mnist.errors import Interrupted, UserError, first_line, into_nothing
 from mnist.options import Kind, Option, flag_of, options_of
 from mnist.version import __version__
 
@@ -198,7 +198,7 @@ def complain(program: str, error: UserError | OSError | ModuleNotFoundError) -> 
     """Say in one line what happened; return the exit code."""
     code = error.exit_code if isinstance(error, UserError) else 2
     if isinstance(error, BrokenPipeError):  # the reader of our output has gone: nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        into_nothing(sys.stdout)
         return 141
     message = str(error)
     if isinstance(error, ModuleNotFoundError):
@@ -210,6 +210,8 @@ def complain(program: str, error: UserError | OSError | ModuleNotFoundError) -> 
     elif not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message} (MNIST_TRACEBACK=1 shows where)"
     kind = "" if isinstance(error, Interrupted) else "error: "
-    with suppress(OSError):  # the terminal may be gone: then nobody is to be told
+    try:
         print(f"{program}: {kind}{' '.join(message.split())}", file=sys.stderr)
+    except OSError:  # the terminal is gone: nobody is to be told
+        into_nothing(sys.stderr)
     return code

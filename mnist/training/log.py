@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from mnist.errors import warn
+from mnist.errors import into_nothing, warn
 from mnist.training.checkpoint import columns_of
 
 LOOK_EVERY = 10  # batches
@@ -124,7 +123,7 @@ class Report:
                 try:
                     stream.flush()
                 except OSError:  # what is still to be said there goes nowhere
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+                    into_nothing(stream)
 
     def steps(self, first: int, steps: int, epoch: int, epochs: int) -> Iterator[int]:
         """The steps of an epoch from `first` on, counted by the bar."""
