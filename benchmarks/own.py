@@ -54,7 +54,7 @@ def compare(path: str, size: int, seeds: list[int], runs: Path) -> dict[str, lis
         common = epochs, place, dataset, reader
         found[contestant.name] = [result(contestant, size, seed, *common) for seed in seeds]
 
-    train(us, usual_epochs(METHODS["aae"](dataset.spec, feature_size=size), len(dataset.train)))
+    train(us, usual_epochs(METHODS["aae"], {"feature_size": size}, len(dataset.train)))
     seconds = statistics.mean(each["seconds"] for each in found[us.name])
     train(them, epochs_within(them, size, seconds, place))
     return found

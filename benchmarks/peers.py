@@ -437,8 +437,7 @@ def main() -> None:
 
     found: dict[int, dict[str, list[dict]]] = {}
     for size in sorted({*arguments.alone, *arguments.feature_sizes}):
-        ours_of_size = METHODS["aae"](dataset.spec, feature_size=size)
-        epochs = usual_epochs(ours_of_size, len(dataset.train))
+        epochs = usual_epochs(METHODS["aae"], {"feature_size": size}, len(dataset.train))
         found[size] = {US.name: of_seeds(US, size, epochs)}
         for contestant in PEERS if size in arguments.feature_sizes else ():
             found[size][contestant.name] = within_our_time(contestant, size)

@@ -33,18 +33,26 @@ class Interrupted(UserError):
 
 def warn(message: str) -> None:
     """One line on standard error, and on with the work."""
+    say(f"warning: {message}")
+
+
+def say(text: str) -> None:
+    """Print on standard error, if anybody is still there to read it."""
     try:
-        print(f"warning: {message}", file=sys.stderr, flush=True)
-    except OSError:  # the terminal is gone: nobody is to be warned
-        into_nothing(sys.stderr)
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        silence_if_dead(sys.stderr)
 
 
-def into_nothing(stream: TextIO) -> None:
-    """Let a stream that nobody reads any more go nowhere, with what it still holds.
+def silence_if_dead(stream: TextIO) -> None:
+    """Let a stream go nowhere, with what it still holds, if its terminal or pipe has gone.
 
     Python would try to get rid of that as it ends, and make its exit code 120.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def first_line(error: BaseException) -> str:

@@ -108,7 +108,7 @@ def test_one_that_is_killed_ends_the_others(tmp_path, together, victim):
     assert code != 0
     assert time.monotonic() - began < 30
     assert [line for line in errors if "has died" in line] == errors
-    assert errors or victim == 0
+    assert errors or victim == 0  # torchrun may end the other one before it says so
     there = newest(tmp_path / "run")
     assert there.damaged == {}
     code, out, _ = ended(together(1, *aae, "--epochs", there.epoch + 1))

@@ -371,7 +371,7 @@ def test_writers_that_are_not_known_are_not_learnt(run_here, tmp_path):
 )
 def test_few_images_are_seen_more_often_in_smaller_batches(images, epochs, batch_size):
     sae = small("sae")
-    assert usual_epochs(sae, images) == epochs
+    assert usual_epochs(sae, sae.config, images) == epochs
     assert usual_batch_size(sae, images) == batch_size
 
 

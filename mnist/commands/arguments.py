@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mnist.commands.flags import KINDS, Flags
-from mnist.errors import Interrupted, UserError, first_line, into_nothing
+from mnist.errors import Interrupted, UserError, first_line, say, silence_if_dead
 from mnist.options import Kind, Option, flag_of, options_of
 from mnist.version import __version__
 
@@ -186,19 +186,19 @@ def main(parser: Parser, run: Callable[[dict[str, Any]], None]) -> None:
             traceback.print_exc()
         sys.exit(complain(parser.prog, error))
     except Exception:  # a mistake of this program: whoever mends it needs to see where
-        traceback.print_exc()
-        print(f"{parser.prog}: this is a bug of mnist-style {__version__}", file=sys.stderr)
+        say(f"{traceback.format_exc()}{parser.prog}: this is a bug of mnist-style {__version__}")
         sys.exit(1)
     except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped; nothing is half-written", file=sys.stderr)
+        say(f"{parser.prog}: stopped; nothing is half-written")
         sys.exit(130)
+    finally:
+        silence_if_dead(sys.stdout)
 
 
 def complain(program: str, error: UserError | OSError | ModuleNotFoundError) -> int:
     """Say in one line what happened; return the exit code."""
     code = error.exit_code if isinstance(error, UserError) else 2
     if isinstance(error, BrokenPipeError):  # the reader of our output has gone: nobody to tell
-        into_nothing(sys.stdout)
         return 141
     message = str(error)
     if isinstance(error, ModuleNotFoundError):
@@ -210,8 +210,5 @@ def complain(program: str, error: UserError | OSError | ModuleNotFoundError) -> 
     elif not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message} (MNIST_TRACEBACK=1 shows where)"
     kind = "" if isinstance(error, Interrupted) else "error: "
-    try:
-        print(f"{program}: {kind}{' '.join(message.split())}", file=sys.stderr)
-    except OSError:  # the terminal is gone: nobody is to be told
-        into_nothing(sys.stderr)
+    say(f"{program}: {kind}{' '.join(message.split())}")
     return code

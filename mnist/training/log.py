@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from mnist.errors import into_nothing, warn
+from mnist.errors import silence_if_dead, warn
 from mnist.training.checkpoint import columns_of
 
 LOOK_EVERY = 10  # batches
@@ -120,10 +120,7 @@ class Report:
         except OSError:
             self.quiet = True
             for stream in (sys.stdout, sys.stderr):
-                try:
-                    stream.flush()
-                except OSError:  # what is still to be said there goes nowhere
-                    into_nothing(stream)
+                silence_if_dead(stream)
 
     def steps(self, first: int, steps: int, epoch: int, epochs: int) -> Iterator[int]:
         """The steps of an epoch from `first` on, counted by the bar."""

@@ -541,7 +541,7 @@ def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, 
             "dataset_sha256": dataset.sha256,
             **({"reading": reading} if (reading := Reading.of(settings).as_config()) else {}),
             "batch_size": settings.batch_size or usual_batch_size(method, images),
-            "epochs": settings.epochs or usual_epochs(method, images),
+            "epochs": settings.epochs or usual_epochs(method, method.config, images),
             "hold_out": hold_out,
             "patience": settings.patience,
             "keep_best": bool(settings.keep_best),
@@ -552,13 +552,13 @@ def describe(method: Method, dataset: Dataset, settings: Settings) -> dict[str, 
     }
 
 
-def usual_epochs(method: Method, images: int) -> int:
-    """How many epochs a training on so many images has by default.
+def usual_epochs(method: Method | type[Method], options: Mapping[str, Any], images: int) -> int:
+    """How many epochs a training by these options on so many images has by default.
 
     As the method has them for the sizes of mnist and mnist-5k, and for others by a power of the
     size through both: the fewer images, the more epochs, if not as many more.
     """
-    large, small = method.preset(method.config, images).epochs
+    large, small = method.preset(options, images).epochs
     place = math.log(LARGE / images) / math.log(LARGE / SMALL)
     return max(1, round(large * (small / large) ** min(place, 2)))
 
