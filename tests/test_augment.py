@@ -17,6 +17,7 @@ from mnist.data.augment import (
     contrast,
     distorted,
     outliers_of,
+    random_shifts,
     redrawn,
     shifted,
 )
@@ -96,7 +97,7 @@ def test_as_many_as_were_asked_for(digits, count, monkeypatch):
 
 def test_digits_are_shifted_whole(digits):
     """Each is its original at one of 25 places, paper coming in at the edges."""
-    after = shifted(digits.images, seeded())
+    after = shifted(digits.images, random_shifts(len(digits.images), seeded()))
     padded = torch.nn.functional.pad(digits.images, (2,) * 4)
     places = [
         (padded[:, :, y : y + 28, x : x + 28] == after).flatten(1).all(1)

@@ -185,7 +185,7 @@ def test_a_part_is_as_large_as_its_class_is_common(tiny):
     found = METHODS["aae"].defaults_for(dataset, GUIDED)
     assert found["class_shares"] == [0.05, 0.05, 0.05, 0.35, 0.05, 0.25, 0.05, 0.05, 0.05, 0.05]
     method = METHODS["aae"](MNIST, **SMALL | GUIDED | found)
-    drawn = method.prior_for(torch.full((20_000,), -1))
+    drawn = method.prior_for(torch.full((20_000,), -1), Step(0, 0.0))
     there = method.prior.nearest_part(drawn).bincount(minlength=10) / 20_000
     torch.testing.assert_close(there, torch.tensor(found["class_shares"]), atol=0.02, rtol=0)
     assert METHODS["aae"].defaults_for(dataset, {}).keys().isdisjoint({"class_shares"})
@@ -288,7 +288,8 @@ def test_the_adversary_makes_every_digits_styles_gaussian():
             chosen = epoch_order(4000, 0, step // 40)[step % 40 * 100 :][:100]
             method.step(train.batch(chosen), Step(0, step / 300))
         with torch.no_grad():
-            style = method.draw(method.eval().encoder(everything.images, everything.labels))
+            encoded = method.eval().encoder(everything.images, everything.labels)
+            style = method.draw(encoded, Step(300, 1.0))
         of_digit = [style[everything.labels == digit] for digit in range(10)]
         ks[name] = max(ks_distance(each, method.prior.cdf).max().item() for each in of_digit)
     assert ks["aae"] < 0.3 < ks["sae"], ks

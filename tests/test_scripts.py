@@ -432,6 +432,7 @@ def test_auto_says_why_it_takes_the_bundled_images(run_script, tmp_path):
         (("--precision", "fp8"), "--precision"),
         (("--frobnicate",), "--frobnicate"),
         (("--device", "cuda"), "--device cuda was given, but torch finds none"),
+        (("--dataset", "mnist-5k", "--cuda-graph"), "--cuda-graph needs a GPU, and this is"),
         (("--dataset", "mnist-5k", "--writers-weight", "0.1"), "only with --writers: give both"),
         (
             ("--dataset", "mnist-5k", "--posterior", "deterministic", "--rate-weight", "1"),

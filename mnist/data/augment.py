@@ -27,11 +27,17 @@ STROKES, LINES = 4, 6  # of a scribble and of a sign, at most
 # --- still the same digit ------------------------------------------------------------------------
 
 
-def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to `SHIFT` pixels across and down: [B, C, H, W] -> the same."""
+def random_shifts(count: int, generator: torch.Generator) -> Tensor:
+    """How far so many images are to be moved across and down, int64 [2, count]: by 0 for `SHIFT`
+    pixels to one side, to 2 · `SHIFT` for as many to the other."""
+    return torch.randint(0, 2 * SHIFT + 1, (2, count), generator=generator)
+
+
+def shifted(images: Tensor, shifts: Tensor) -> Tensor:
+    """Each image moved by its shift: [B, C, H, W], int64 [2, B] -> [B, C, H, W]."""
     height, width = images.shape[2:]
     windows = F.pad(images, (SHIFT,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    x, y = torch.randint(0, 2 * SHIFT + 1, (2, len(images)), generator=generator).to(images.device)
+    x, y = shifts
     return windows[torch.arange(len(images), device=images.device), :, y, x]
 
 

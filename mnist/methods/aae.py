@@ -196,6 +196,7 @@ class AAE(Autoencoder):
             if prior not in PLANAR:
                 raise UserError(f"--guide-labels needs a --prior of parts: {', '.join(PLANAR)}")
             self.label_count, self.needs_labels = guide_labels, True
+        self.recordable = not self.guided
         self.few: Split | None = None  # the labelled images, where there are parts
         self.rate_weight = rate_weight
         self.needs_writers = bool(writers)
@@ -224,35 +225,37 @@ class AAE(Autoencoder):
         images, labels = batch.images, batch.labels
         if self.few is not None:
             images, labels = self.with_labelled(batch, self.few, step)
-        lr_scale = warmed_up(step.progress, self.warm_up)
-        discriminator_lr_scale = lr_scale**self.discriminator_decay
+        lr_scale = step.given(self.lr_scale)
+        discriminator_lr_scale = step.given(
+            lambda at: self.lr_scale(at) ** self.discriminator_decay
+        )
         with self.autocast():
             encoded = self.encoder(images, labels)
 
             # The discriminator learns to tell the prior's styles from those of images ...
             for _ in range(self.discriminator_steps):
                 with statistics_kept(self.encoder):
-                    prior, drawn = self.prior_for(labels), self.draw(encoded).detach()
+                    prior, drawn = self.prior_for(labels, step), self.draw(encoded, step).detach()
                 prior_logits, style_logits = self.discriminator.compare(prior, drawn, labels)
                 discriminator_loss = losses.discriminator_loss(prior_logits, style_logits)
                 self.players["discriminator"].update(discriminator_loss, discriminator_lr_scale)
 
             # ... and the autoencoder to reconstruct images, from styles that pass for the prior's.
-            style = self.draw(encoded)
+            style = self.draw(encoded, step)
             nats, errors = self.rebuilt(style, labels, images)
             reconstruction = nats.mean()
             adversarial_loss = losses.generator_loss(self.discriminator(style, labels))
-        ramp = min(1, step.progress / self.ramp) if self.ramp else 1
-        weight = self.adversarial_weight / self.prior.feature_size * ramp
-        loss = reconstruction + weight * adversarial_loss
+        weight = self.adversarial_weight / self.prior.feature_size
+        loss = reconstruction + self.ramped(weight, step) * adversarial_loss
         besides = {}
         if isinstance(encoded, Normal) and self.gaussian:
             besides["rate"] = losses.rate(encoded, self.prior.std)
-            loss = loss + self.rate_weight * ramp / self.spec.pixels * besides["rate"]
+            weight = self.rate_weight / self.spec.pixels
+            loss = loss + self.ramped(weight, step) * besides["rate"]
         if self.needs_writers:
             assert batch.writers is not None
             besides["contrast"] = self.contrast(style, labels, batch.writers)
-            loss = loss + self.writers_weight * ramp * besides["contrast"]
+            loss = loss + self.ramped(self.writers_weight, step) * besides["contrast"]
         self.players["autoencoder"].update(loss, lr_scale)
 
         return {
@@ -265,6 +268,16 @@ class AAE(Autoencoder):
             "feature_detection": (style_logits < 0).float().mean(),
         }
 
+    def lr_scale(self, at: Step) -> float:
+        """Of the autoencoder's learning rate."""
+        return warmed_up(at.progress, self.warm_up)
+
+    def ramped(self, weight: float, step: Step) -> float:
+        """A weight, which rises from zero at the start of the training."""
+        return step.given(
+            lambda at: weight * (min(1.0, at.progress / self.ramp) if self.ramp else 1.0)
+        )
+
     def with_labelled(self, batch: Batch, few: Split, step: Step) -> tuple[Tensor, Tensor]:
         """Images and labels of a batch and of some of few more, whose label is known.
 
@@ -275,11 +288,12 @@ class AAE(Autoencoder):
         images = torch.cat([batch.images, distorted(more.images, 1.0, self.rng)])
         return images, torch.cat([batch.labels, more.labels])
 
-    def prior_for(self, labels: Tensor) -> Tensor:
+    def prior_for(self, labels: Tensor, step: Step) -> Tensor:
         """As many styles from the prior as there are labels [B]: of their parts, where guided, and
         of any where there is no label."""
         if not self.guided:
-            return self.sample_prior(len(labels))
+            styles = step.given(lambda _: self.prior.sample(len(labels), self.rng))
+            return styles.to(self.device)
         assert isinstance(self.prior, Planar)
         return self.prior.sample(len(labels), self.rng, labels.cpu()).to(self.device)
 

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from mnist.data.spec import DataSpec
 from mnist.data.types import Dataset, Split
-from mnist.methods.base import Method
+from mnist.methods.base import Method, Step
 from mnist.networks import losses
 from mnist.networks.decoder import Decoder
 from mnist.networks.encoder import Encoder, Posterior, style_at
@@ -135,19 +135,16 @@ class Autoencoder(Method):
         nats = losses.bernoulli_distortion(logits, images) / self.spec.pixels
         return nats, losses.squared_errors(logits.detach(), images)
 
-    def draw(self, encoded: Tensor | Distribution) -> Tensor:
+    def draw(self, encoded: Tensor | Distribution, step: Step) -> Tensor:
         """Styles [B, N] as the decoder is to learn them: drawn, where there is a posterior.
 
         By noise, through which gradients pass (Kingma & Welling 2013, section 2.4).
         """
         if isinstance(encoded, Tensor):
             return encoded
-        noise = torch.randn(encoded.batch_shape, generator=self.rng).to(self.device)
-        return style_at(encoded, noise)
-
-    def sample_prior(self, count: int) -> Tensor:
-        """Styles [count, N] from the prior, on the device."""
-        return self.prior.sample(count, self.rng).to(self.device)
+        shape = encoded.batch_shape
+        noise = step.given(lambda _: torch.randn(shape, generator=self.rng))
+        return style_at(encoded, noise.to(self.device))
 
     def summary(self) -> str:
         told = f"the {self.spec.class_word} goes to every network" if self.classes else "no labels"

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +29,8 @@ from mnist.networks.player import Player
 from mnist.networks.prior import Prior
 from mnist.networks.random import child_seed, seeded
 from mnist.options import Positive, Whole, configuration
+
+T = TypeVar("T", float, Tensor)
 
 
 def cosine(progress: float) -> float:
@@ -53,6 +64,15 @@ class Step(NamedTuple):
 
     number: int
     progress: float
+
+    def given(self, make: Callable[[Step], T]) -> T:
+        """What the host decides anew in each step, `make` of that step: a number, as of a schedule,
+        or a tensor on the CPU, as of random numbers.
+
+        So it comes into a step that was recorded (`mnist/training/recording.py`) as well, as a
+        tensor on the device then.
+        """
+        return make(self)
 
 
 class Preset(NamedTuple):
@@ -151,6 +171,8 @@ class Method(nn.Module, ABC):
     codes: int = 0  # first numbers of the style that each stand for something by themselves
     needs_labels: bool = False  # whether some training images have to have a class
     needs_writers: bool = False  # whether it learns from who wrote the images
+    # Whether each step is the same operations, but for its batch and what is `Step.given`.
+    recordable: bool = False
 
     if TYPE_CHECKING:
         # What only some can do, such as `encode`, is asked of those that are known to.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from mnist.data.augment import outliers_of, redrawn, shifted
+from mnist.data.augment import outliers_of, random_shifts, redrawn, shifted
 from mnist.data.mnist import MNIST
 from mnist.data.spec import DataSpec
 from mnist.data.types import Batch
@@ -68,6 +68,7 @@ class Classifier(Method):
         super().__init__(spec, lr=lr, **common)
         self.layers = layers
         self.outliers = outliers
+        self.recordable = not outliers
         self.warm_up = warm_up
         with self.seeded("classifier"):
             self.classifier = ClassifierNetwork(
@@ -107,8 +108,9 @@ class Classifier(Method):
         return self
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        images, labels = shifted(batch.images, self.rng), batch.labels
-        size = len(labels)
+        labels, size = batch.labels, len(batch.labels)
+        shifts = step.given(lambda _: random_shifts(size, self.rng))
+        images = shifted(batch.images, shifts.to(self.device))
         if self.outliers:
             some = round(REDRAWN * size)
             count = max(1, round(OUTLIERS * size))
@@ -119,7 +121,8 @@ class Classifier(Method):
         with self.autocast():
             logits = self.classifier(images)
         loss = classification(logits + self.log_odds(logits), labels)
-        self.players["classifier"].update(loss, lr_scale=warmed_up(step.progress, self.warm_up))
+        lr_scale = step.given(lambda at: warmed_up(at.progress, self.warm_up))
+        self.players["classifier"].update(loss, lr_scale)
         numbers = {"loss": loss.detach(), "accuracy": accuracy(logits[:size], labels[:size])}
         if self.outliers:
             numbers["refused"] = accuracy(logits[size:], labels[size:])

@@ -38,6 +38,7 @@ class SAE(Autoencoder):
     """
 
     name = "sae"
+    recordable = True
     only_with: ClassVar = {
         **Autoencoder.only_with,
         "code_weight": {"code": "l2"},
@@ -83,20 +84,22 @@ class SAE(Autoencoder):
                 numbers["square"] = style.square().sum(1).mean() / 2
                 loss = loss + self.code_weight * numbers["square"]
             if self.penalised:
-                numbers["slope"] = self.slope(style, batch.labels)
+                numbers["slope"] = self.slope(style, batch.labels, step)
                 loss = loss + self.smoothness_weight * numbers["slope"]
-        self.players["autoencoder"].update(loss, lr_scale=cosine(step.progress))
+        lr_scale = step.given(lambda at: cosine(at.progress))
+        self.players["autoencoder"].update(loss, lr_scale)
         numbers["mse"] = errors.mean()
         return {name: number.detach() for name, number in numbers.items()}
 
-    def slope(self, style: Tensor, labels: Tensor | None) -> Tensor:
+    def slope(self, style: Tensor, labels: Tensor | None, step: Step) -> Tensor:
         """½ E ‖∂x/∂z‖², of images by styles [B, N] (Ghosh et al. 2020, eq. 9), a scalar.
 
         The square of the whole matrix is the mean of those of its products with normal vectors
         (Hutchinson 1990).
         """
         images = self.decoder(style, labels).sigmoid()
-        vectors = torch.randn(images.shape, generator=self.rng).to(self.device)
+        shape = images.shape
+        vectors = step.given(lambda _: torch.randn(shape, generator=self.rng)).to(self.device)
         (slopes,) = torch.autograd.grad((vectors * images).sum(), style, create_graph=True)
         return slopes.square().sum(1).mean() / 2
 

@@ -72,6 +72,7 @@ class VAE(Autoencoder):
         super().__init__(spec, "gaussian", False, **common)
         self.beta = beta
         self.centres_width, self.centres_from = centres_width, centres_from
+        self.recordable = decoder_variance != "rbf"
         self.train_images: Split | None = None  # where there are centres to be placed
         self.decodes_std = likelihood == "gaussian" and decoder_variance != "shared"
         self.variance: SharedVariance | LearnedVariance | RadialVariance | None = None
@@ -95,19 +96,20 @@ class VAE(Autoencoder):
         self.train_images = train if isinstance(self.variance, RadialVariance) else None
 
     def step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        who, progress = "autoencoder", step.progress
+        who, start = "autoencoder", 0.0
         if self.train_images is not None and step.progress >= self.centres_from:
-            who = "variance"  # of means that are as good as they will be: a training of its own
-            progress = (step.progress - self.centres_from) / (1 - self.centres_from)
+            # Of means that are as good as they will be: a training of its own.
+            who, start = "variance", self.centres_from
             self.place_centres(self.train_images)
         with self.autocast():
             encoded = self.encoder(batch.images, batch.labels)
-            style = self.draw(encoded)
+            style = self.draw(encoded, step)
             logits = self.decoder(style, batch.labels)
         distortion = self.distortion(logits, batch.images, style, batch.labels).mean()
         rate = losses.rate(encoded, self.prior.std)
         loss = (distortion + self.beta * rate) / self.spec.pixels
-        self.players[who].update(loss, cosine(progress))
+        lr_scale = step.given(lambda at: cosine((at.progress - start) / (1 - start)))
+        self.players[who].update(loss, lr_scale)
         return {
             "distortion": distortion.detach(),
             "rate": rate.detach(),

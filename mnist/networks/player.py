@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
@@ -39,10 +40,11 @@ class Player:
         self.gradient_norm: Tensor | None = None  # the largest since `largest_gradient`
         self.memory: list[dict[str, Tensor]] = []  # of each parameter, from the first update on
 
-    def update(self, loss: Tensor, lr_scale: float = 1.0) -> None:
+    def update(self, loss: Tensor, lr_scale: float | Tensor = 1.0) -> None:
         """One step down the loss, a scalar, with gradients of this player's own parameters only.
 
-        Parameters that the loss does not depend on stay as they are, as with torch's optimisers.
+        The learning rate's scale may be a scalar on the device. Parameters that the loss does not
+        depend on stay as they are, as with torch's optimisers.
         """
         for p in self.parameters:
             p.grad = None
@@ -70,7 +72,7 @@ class Player:
                 steps,
                 # Many small kernels would cost as much as the arithmetic.
                 fused=True,
-                lr=self.lr * lr_scale,
+                lr=self.learning_rate(lr_scale),
                 beta1=self.betas[0],
                 beta2=self.betas[1],
                 eps=1e-8,
@@ -78,6 +80,14 @@ class Player:
                 amsgrad=False,
                 maximize=False,
             )
+
+    def learning_rate(self, scale: float | Tensor) -> float | Tensor:
+        """It times a scale: on a GPU to float32, as torch's kernel takes one that is there, so that
+        it is the same wherever it comes from."""
+        rate = self.lr * scale
+        if self.parameters[0].device.type != "cuda":
+            return rate
+        return rate.float() if isinstance(rate, Tensor) else float(np.float32(rate))
 
     def largest_gradient(self) -> Tensor | None:
         """The largest Euclidean norm of its gradients at the updates since the last call, a scalar.

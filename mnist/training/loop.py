@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from mnist.data.types import Batch, Dataset, epoch_order
+from mnist.data.types import Dataset, epoch_order
 from mnist.errors import Diverged, UserError
 from mnist.methods import Method, Step
 from mnist.networks.shares import rows_shared
@@ -17,6 +18,7 @@ from mnist.training.diagnosis import Diagnosis
 from mnist.training.environment import denormals_flushed
 from mnist.training.log import Report
 from mnist.training.processes import as_the_first
+from mnist.training.recording import Recorder, one_step
 from mnist.training.run_directory import RunDirectory
 from mnist.training.samples import draw_samples
 from mnist.training.signals import Signals
@@ -40,6 +42,7 @@ def train(
     save_every: int | None = None,
     patience: int | None = None,
     keep_best: bool = False,
+    record: bool = False,
     tell: Callable[[Numbers], None] = lambda row: None,
 ) -> None:
     """Train up to `epochs` epochs, saving at the end of each and when asked to.
@@ -58,6 +61,7 @@ def train(
         save_every: steps between two more checkpoints, counted from the start of the training.
         patience: epochs without a better headline on the images held out, after which it ends.
         keep_best: keep the epoch whose headline on the images held out is the best, besides.
+        record: record a step on the GPU and take it again from then on, of a `recordable` method.
         tell: called after each epoch with its row of metrics.csv.
 
     Raises:
@@ -68,6 +72,7 @@ def train(
     """
     steps = steps_per_epoch(dataset, batch_size)
     method.prepare(dataset.train)
+    take = Recorder(method) if record else partial(one_step, method)
     diagnosis = None
     if method.diagnosed and len(dataset.train.labelled):
         diagnosis = Diagnosis(dataset.train, method.spec, seed)
@@ -87,7 +92,11 @@ def train(
                     batch = next(batches)
                     share = (epoch + step / steps) / epochs
                     at = Step(progress.steps, share)
-                    numbers = step_or_say(method, batch, at, progress, run_dir)
+                    try:
+                        numbers = take(batch, at)
+                    except (RuntimeError, ValueError):
+                        refuse_broken(method, progress, run_dir)
+                        raise
                     remember(progress, numbers, run_dir)
                     report.live(numbers)
                     signals.agree()
@@ -142,22 +151,16 @@ def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
     return steps
 
 
-def step_or_say(
-    method: Method, batch: Batch, at: Step, progress: Progress, run_dir: RunDirectory
-) -> dict[str, torch.Tensor]:
-    """A step's numbers, with the norms of its gradients.
+def refuse_broken(method: Method, progress: Progress, run_dir: RunDirectory) -> None:
+    """Say why a step failed, if it was at numbers that were none any more.
 
     Raises:
-        Diverged: it failed at numbers that were none any more, as a distribution refuses NaN.
+        Diverged: it was, as a distribution refuses NaN.
     """
-    try:
-        return method.step(batch, at) | method.gradient_norms()
-    except (RuntimeError, ValueError):
-        mean_numbers(progress, run_dir)  # the steps before it
-        norms = {name: norm.item() for name, norm in method.gradient_norms().items()}
-        when = f"in epoch {progress.epoch + 1}, batch {progress.step + 1}"
-        refuse_non_finite(norms, when, run_dir)
-        raise
+    mean_numbers(progress, run_dir)  # the steps before it
+    norms = {name: norm.item() for name, norm in method.gradient_norms().items()}
+    when = f"in epoch {progress.epoch + 1}, batch {progress.step + 1}"
+    refuse_non_finite(norms, when, run_dir)
 
 
 def remember(progress: Progress, numbers: dict[str, torch.Tensor], run_dir: RunDirectory) -> None:
