@@ -59,12 +59,15 @@ FAST = Preset(
         **OF_FEW_NUMBERS.options,
         "of_classes": True,
         "decoder_scale": 3.0,
+        "lr": 1e-2,
         "warm_up": 0.25,
         "writers": False,
         "adversarial_weight": 0.25,
         "discriminator_steps": 2,
+        "discriminator_decay": 0.5,
     },
     epochs=(7, 30),
+    batch_size=400,
 )
 
 
