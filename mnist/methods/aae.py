@@ -199,7 +199,7 @@ class AAE(Autoencoder):
             if prior not in PLANAR:
                 raise UserError(f"--guide-labels needs a --prior of parts: {', '.join(PLANAR)}")
             self.label_count, self.needs_labels = guide_labels, True
-        self.recordable = not self.guided
+        self.capturable = not self.guided
         self.few: Split | None = None  # the labelled images, where there are parts
         self.rate_weight = rate_weight
         self.needs_writers = bool(writers)

@@ -66,11 +66,11 @@ class Step(NamedTuple):
     progress: float
 
     def given(self, make: Callable[[Step], T]) -> T:
-        """What the host decides anew in each step, `make` of that step: a number, as of a schedule,
-        or a tensor on the CPU, as of random numbers.
+        """What the host makes anew for each step: a number, such as a learning rate's, or a tensor
+        on the CPU, such as random numbers.
 
-        So it comes into a step that was recorded (`mnist/training/recording.py`) as well, as a
-        tensor on the device then.
+        `make` is called with the step. In a captured step (`mnist/training/capture.py`) its result
+        is on the device, a number as a scalar.
         """
         return make(self)
 
@@ -173,8 +173,9 @@ class Method(nn.Module, ABC):
     codes: int = 0  # first numbers of the style that each stand for something by themselves
     needs_labels: bool = False  # whether some training images have to have a class
     needs_writers: bool = False  # whether it learns from who wrote the images
-    # Whether each step is the same operations, but for its batch and what is `Step.given`.
-    recordable: bool = False
+    # Whether every step is the same operations on the device, but for its batch and what it is
+    # given by `Step.given`: then a CUDA graph may run it.
+    capturable: bool = False
 
     if TYPE_CHECKING:
         # What only some can do, such as `encode`, is asked of those that are known to.

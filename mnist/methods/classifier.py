@@ -68,7 +68,7 @@ class Classifier(Method):
         super().__init__(spec, lr=lr, **common)
         self.layers = layers
         self.outliers = outliers
-        self.recordable = not outliers
+        self.capturable = not outliers
         self.warm_up = warm_up
         with self.seeded("classifier"):
             self.classifier = ClassifierNetwork(

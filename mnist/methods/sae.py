@@ -38,7 +38,7 @@ class SAE(Autoencoder):
     """
 
     name = "sae"
-    recordable = True
+    capturable = True
     only_with: ClassVar = {
         **Autoencoder.only_with,
         "code_weight": {"code": "l2"},

@@ -72,7 +72,7 @@ class VAE(Autoencoder):
         super().__init__(spec, "gaussian", False, **common)
         self.beta = beta
         self.centres_width, self.centres_from = centres_width, centres_from
-        self.recordable = decoder_variance != "rbf"
+        self.capturable = decoder_variance != "rbf"
         self.train_images: Split | None = None  # where there are centres to be placed
         self.decodes_std = likelihood == "gaussian" and decoder_variance != "shared"
         self.variance: SharedVariance | LearnedVariance | RadialVariance | None = None

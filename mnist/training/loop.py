@@ -13,12 +13,12 @@ from mnist.data.types import Dataset, epoch_order
 from mnist.errors import Diverged, UserError
 from mnist.methods import Method, Step
 from mnist.networks.shares import rows_shared
+from mnist.training.capture import CapturedSteps, one_step
 from mnist.training.checkpoint import Progress
 from mnist.training.diagnosis import Diagnosis
 from mnist.training.environment import denormals_flushed
 from mnist.training.log import Report
 from mnist.training.processes import as_the_first
-from mnist.training.recording import Recorder, one_step
 from mnist.training.run_directory import RunDirectory
 from mnist.training.samples import draw_samples
 from mnist.training.signals import Signals
@@ -42,7 +42,7 @@ def train(
     save_every: int | None = None,
     patience: int | None = None,
     keep_best: bool = False,
-    record: bool = False,
+    capture: bool = False,
     tell: Callable[[Numbers], None] = lambda row: None,
 ) -> None:
     """Train up to `epochs` epochs, saving at the end of each and when asked to.
@@ -61,7 +61,7 @@ def train(
         save_every: steps between two more checkpoints, counted from the start of the training.
         patience: epochs without a better headline on the images held out, after which it ends.
         keep_best: keep the epoch whose headline on the images held out is the best, besides.
-        record: record a step on the GPU and take it again from then on, of a `recordable` method.
+        capture: run steps by CUDA graphs, of a `capturable` method on a GPU.
         tell: called after each epoch with its row of metrics.csv.
 
     Raises:
@@ -72,7 +72,7 @@ def train(
     """
     steps = steps_per_epoch(dataset, batch_size)
     method.prepare(dataset.train)
-    take = Recorder(method) if record else partial(one_step, method)
+    run_step = CapturedSteps(method) if capture else partial(one_step, method)
     diagnosis = None
     if method.diagnosed and len(dataset.train.labelled):
         diagnosis = Diagnosis(dataset.train, method.spec, seed)
@@ -93,7 +93,7 @@ def train(
                     share = (epoch + step / steps) / epochs
                     at = Step(progress.steps, share)
                     try:
-                        numbers = take(batch, at)
+                        numbers = run_step(batch, at)
                     except (RuntimeError, ValueError):
                         refuse_broken(method, progress, run_dir)
                         raise

@@ -167,7 +167,7 @@ def planned(
         plan = fresh(run_dir, there, settings, device, report)
     refuse_unknown_writers(plan)
     if settings.cuda_graph:
-        refuse_unrecordable(plan.method)
+        refuse_uncapturable(plan.method)
     if there and plan.parent:
         run_dir.archive(there.config["method"])
     run_dir.start(plan.config, plan.progress.rows)
@@ -207,7 +207,7 @@ def carry_out(
         save_every=settings.save_every,
         patience=training.get("patience"),
         keep_best=training.get("keep_best", False),
-        record=settings.cuda_graph,
+        capture=settings.cuda_graph,
         report=report,
         tell=tell,
     )
@@ -404,16 +404,16 @@ def refuse_unknown_writers(plan: Plan) -> None:
         )
 
 
-def refuse_unrecordable(method: Method) -> None:
-    """Raise a UserError where the steps of a method cannot be recorded, or not where it is."""
+def refuse_uncapturable(method: Method) -> None:
+    """Raise a UserError where the steps of a method cannot be captured, or not where it is."""
     if method.device.type != "cuda":
         raise UserError(f"--cuda-graph needs a GPU, and this is trained on {method.device.type}")
     if shares.count() > 1:
         raise UserError("--cuda-graph is for one process: leave it out, or torchrun")
-    if not method.recordable:
+    if not method.capturable:
         raise UserError(
-            f"--cuda-graph: a step of {method.title} with these options asks the host for more "
-            "than can be recorded: leave it out"
+            f"--cuda-graph: a step of {method.title} with these options depends on the host, and "
+            "cannot be captured: leave it out"
         )
 
 

@@ -32,8 +32,8 @@ class Settings(Reading):
             last weights.
         keep_best: keep the best epoch by held-out training images as well, as a run in DIR/best.
         device: where to compute (default: auto).
-        cuda_graph: record a step on the GPU once and launch it whole from then on, instead of
-            kernel by kernel; of most methods (docs/performance.md).
+        cuda_graph: capture a step in a CUDA graph and launch it whole from then on, instead of
+            kernel by kernel; of some methods, and not yet tried on a GPU (docs/performance.md).
         log_every (K): batches between two lines.
         save_every (K): steps between two checkpoints, besides the one at each epoch's end.
         keep (K): checkpoints kept, the newest ones.

@@ -1,4 +1,4 @@
-"""Steps by a recording; what a CUDA graph does and refuses is done and refused on the CPU here."""
+"""Captured steps, with doubles on the CPU of what a CUDA graph does and of what it refuses."""
 
 from contextlib import nullcontext
 
@@ -11,17 +11,17 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mnist.errors import UserError
 from mnist.methods import METHODS, Step
-from mnist.training.plan import refuse_unrecordable
-from mnist.training.recording import BEFORE, Recorder, one_step
+from mnist.training.capture import WARM_UP, CapturedSteps, one_step
+from mnist.training.plan import refuse_uncapturable
 
-RECORDABLE = [(name, kind) for name, kind in KINDS if small(name, **kind).recordable]
+CAPTURABLE = [(name, kind) for name, kind in KINDS if small(name, **kind).capturable]
 SIZE = 20
-# What a recording would take once for all: a look at a number, random numbers, numbers of the host.
+# What a graph cannot have, or would repeat: reading a number, random numbers, numbers of the host.
 REFUSED = "_local_scalar_dense", "nonzero", "rand", "normal_", "bernoulli", "lift_fresh"
 
 
 class Operations(TorchDispatchMode):
-    """Notes every operation, with its arguments and what came of it."""
+    """Records every operation, with its arguments and results."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +35,7 @@ class Operations(TorchDispatchMode):
 
 
 class OnCPU:
-    """Records operations, which are the same on the same tensors every time, as a CUDA graph's."""
+    """Replays the same operations on the same tensors, as a CUDA graph does."""
 
     def __init__(self):
         self.replays = 0
@@ -43,43 +43,43 @@ class OnCPU:
     def warm_up(self, step):
         return step()
 
-    def record(self, step):
-        with Operations() as noted:
-            recorded = step()  # here a step is taken as it is recorded: the first replay is done
+    def capture(self, step):
+        with Operations() as operations:
+            captured = step()  # which runs it, unlike a CUDA graph: the first replay is done
 
         def replay():
             self.replays += 1
             if self.replays == 1:
-                return recorded
-            now = {}  # the tensor in the place of each that the recording made
+                return captured
+            now = {}  # this time's tensor in the place of each that was made
 
             def new(tensor):
                 return now.get(id(tensor), tensor)
 
             with torch.no_grad():
-                for operation, *given, found in noted.done:
+                for operation, *given, found in operations.done:
                     args, kwargs = tree_map_only(torch.Tensor, new, given)
                     again = operation(*args, **kwargs)
                     for old, one in zip(tree_leaves(found), tree_leaves(again), strict=True):
                         now[id(old)] = one
-            return tree_map_only(torch.Tensor, new, recorded)
+            return tree_map_only(torch.Tensor, new, captured)
 
         return replay
 
 
-@pytest.mark.parametrize(("name", "kind"), RECORDABLE)
-def test_recorded_steps_are_those_taken_one_by_one(name, kind, tiny):
+@pytest.mark.parametrize(("name", "kind"), CAPTURABLE)
+def test_captured_steps_give_the_same_bits(name, kind, tiny):
     changes = {**kind, "precision": "bf16" if HAS_BF16 else "fp32"}
     ours, other = (small(name, tiny.train, **changes) for _ in range(2))
-    device = OnCPU()
-    recorder = Recorder(ours, device)
-    steps = BEFORE + 5
+    graphs = OnCPU()
+    captured = CapturedSteps(ours, graphs)
+    steps = WARM_UP + 5
     for number in range(steps):
         chosen = (torch.arange(SIZE) + 7 * number) % len(tiny.train)
         # Where schedules rise and fall.
         batch, at = tiny.train.batch(chosen), Step(number, 0.01 * number)
-        assert recorder(batch, at) == one_step(other, batch, at)
-    assert device.replays == steps - BEFORE
+        assert captured(batch, at) == one_step(other, batch, at)
+    assert graphs.replays == steps - WARM_UP
     for key, weights in other.state_dict().items():
         assert torch.equal(weights, ours.state_dict()[key]), key
     theirs = other.trainer_state()
@@ -87,7 +87,7 @@ def test_recorded_steps_are_those_taken_one_by_one(name, kind, tiny):
 
 
 class NothingOfTheCPU(Operations):
-    """Fails where an operation is given a tensor on the CPU, which a recording would read once."""
+    """Fails where an operation is given a tensor on the CPU, which a graph would read once."""
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         for each in tree_leaves((args, kwargs)):
@@ -96,51 +96,54 @@ class NothingOfTheCPU(Operations):
 
 
 class OnMeta(OnCPU):
-    """Records without numbers: torch's meta device, of which nothing can be read."""
+    """On torch's meta device, which has no numbers to be read."""
 
-    def record(self, step):
+    def capture(self, step):
         with NothingOfTheCPU():
             numbers = step()
         return lambda: numbers
 
 
-@pytest.mark.parametrize(("name", "kind"), RECORDABLE)
-def test_a_recorded_step_is_on_the_device_alone(name, kind, tiny, monkeypatch):
+@pytest.mark.parametrize(("name", "kind"), CAPTURABLE)
+def test_a_captured_step_is_on_the_device_alone(name, kind, tiny, monkeypatch):
     # What the meta device has not.
     monkeypatch.setattr(METHODS[name], "autocast", nullcontext)
     monkeypatch.setattr("mnist.networks.player.adam", lambda *_, **__: None)
     with torch.device("meta"):
         method = small(name, **kind)
     method.__dict__["prior"] = small(name, **kind).prior  # which is drawn from on the CPU
-    recorder = Recorder(method, OnMeta())
+    captured = CapturedSteps(method, OnMeta())
     some = tiny.train.batch(slice(SIZE))
     batch = some._make(part if part is None else part.to("meta") for part in some)
-    for number in range(BEFORE + 2):
-        numbers = recorder(batch, Step(number, 0.5))
+    for number in range(WARM_UP + 2):
+        numbers = captured(batch, Step(number, 0.5))
     assert all(number.device.type == "meta" for number in numbers.values())
 
 
-def test_which_methods_are_recorded():
-    assert {name for name, _ in RECORDABLE} == {"aae", "classifier", "sae", "vae"}
-    assert ("aae", {"writers": True}) in RECORDABLE
+def test_which_methods_are_captured():
+    assert {name for name, _ in CAPTURABLE} == {"aae", "classifier", "sae", "vae"}
+    assert ("aae", {"writers": True}) in CAPTURABLE
 
 
-def test_what_cannot_be_recorded_is_said_so(tiny):
+def test_a_step_that_cannot_be_captured(tiny):
     class Refuses(OnCPU):
-        def record(self, step):
+        def capture(self, step):
             raise RuntimeError("operation not permitted when stream is capturing\nsee ...")
 
-    recorder = Recorder(small("sae", tiny.train), Refuses())
+    captured = CapturedSteps(small("sae", tiny.train), Refuses())
     batch = tiny.train.batch(slice(SIZE))
-    for number in range(BEFORE):
-        recorder(batch, Step(number, 0.5))
-    with pytest.raises(UserError, match=r"a step \(operation not permitted .* capturing\): leave"):
-        recorder(batch, Step(BEFORE, 0.5))
+    for number in range(WARM_UP):
+        captured(batch, Step(number, 0.5))
+    with pytest.raises(
+        UserError,
+        match=r"a step could not be captured \(operation not permitted .* capturing\): leave",
+    ):
+        captured(batch, Step(WARM_UP, 0.5))
 
 
-def test_who_cannot_record(monkeypatch):
+def test_who_cannot_capture(monkeypatch):
     with pytest.raises(UserError, match="needs a GPU, and this is trained on cpu"):
-        refuse_unrecordable(small("sae"))
+        refuse_uncapturable(small("sae"))
     monkeypatch.setattr(METHODS["gan"], "device", torch.device("cuda"))
     with pytest.raises(UserError, match="GAN with these options"):
-        refuse_unrecordable(small("gan"))
+        refuse_uncapturable(small("gan"))
