@@ -28,8 +28,8 @@ STROKES, LINES = 4, 6  # of a scribble and of a sign, at most
 
 
 def random_shifts(count: int, generator: torch.Generator) -> Tensor:
-    """How far so many images are to be moved across and down, int64 [2, count]: by 0 for `SHIFT`
-    pixels to one side, to 2 · `SHIFT` for as many to the other."""
+    """How far to move so many images across and down, int64 [2, count]: from 0, `SHIFT` pixels to
+    one side, to 2 · `SHIFT`, as many to the other."""
     return torch.randint(0, 2 * SHIFT + 1, (2, count), generator=generator)
 
 

@@ -272,11 +272,11 @@ class AAE(Autoencoder):
         }
 
     def lr_scale(self, at: Step) -> float:
-        """Of the autoencoder's learning rate."""
+        """Scale of the autoencoder's learning rate."""
         return warmed_up(at.progress, self.warm_up)
 
     def ramped(self, weight: float, step: Step) -> float:
-        """A weight, which rises from zero at the start of the training."""
+        """A weight at this step: it rises from zero at the start of the training."""
         return step.given(
             lambda at: weight * (min(1.0, at.progress / self.ramp) if self.ramp else 1.0)
         )
@@ -294,11 +294,12 @@ class AAE(Autoencoder):
     def prior_for(self, labels: Tensor, step: Step) -> Tensor:
         """As many styles from the prior as there are labels [B]: of their parts, where guided, and
         of any where there is no label."""
+        count = len(labels)
         if not self.guided:
-            styles = step.given(lambda _: self.prior.sample(len(labels), self.rng))
+            styles = step.given(lambda _: self.prior.sample(count, self.rng))
             return styles.to(self.device)
         assert isinstance(self.prior, Planar)
-        return self.prior.sample(len(labels), self.rng, labels.cpu()).to(self.device)
+        return self.prior.sample(count, self.rng, labels.cpu()).to(self.device)
 
     def summary(self) -> str:
         found = super().summary()

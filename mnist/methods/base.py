@@ -81,12 +81,12 @@ class Preset(NamedTuple):
     Attributes:
         options: what these are.
         epochs: how long it is to be trained then, as `Method.epochs`.
-        batch_size: by how many images a step, as `Method.batch_size`.
+        batch_size: by how many images a step; None for `Method.batch_size`.
     """
 
     options: Mapping[str, Any]
     epochs: tuple[int, int]
-    batch_size: int = 250
+    batch_size: int | None = None
 
 
 # --- what a method may be able to do --------------------------------------------------------------
@@ -185,7 +185,7 @@ class Method(nn.Module, ABC):
     def preset(cls, options: Mapping[str, Any], images: int) -> Preset:
         """Defaults that go together where options are as these, of which some may be missing, and
         so many images are to be trained on."""
-        return Preset({}, cls.epochs, cls.batch_size)
+        return Preset({}, cls.epochs)
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -581,7 +581,7 @@ def usual_epochs(method: Method | type[Method], options: Mapping[str, Any], imag
 
 def usual_batch_size(method: Method, images: int) -> int:
     """How many images a step has by default: as the method has it, or fewer where there are few."""
-    usual = method.preset(method.config, images).batch_size
+    usual = method.preset(method.config, images).batch_size or method.batch_size
     return min(usual, max(SMALLEST_BATCH, images // FEWEST_STEPS), images)
 
 
