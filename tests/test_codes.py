@@ -64,7 +64,7 @@ def test_the_slope_of_a_decoder_is_that_of_its_jacobian(tiny):
         for point, label in zip(style, labels.split(1), strict=True)
     ]
     expected = torch.stack([jacobian.square().sum() for jacobian in jacobians]).mean() / 2
-    found = [method.slope(style, labels).item() for _ in range(400)]
+    found = [method.slope(style, labels, Step(0, 0.0)).item() for _ in range(400)]
     error = np.std(found) / len(found) ** 0.5
     assert np.mean(found) == pytest.approx(expected.item(), abs=4 * error)
     assert error < 0.05 * expected
