@@ -11,8 +11,12 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mnist.errors import UserError
 from mnist.methods import METHODS, Step
+from mnist.training import capture, plan
 from mnist.training.capture import WARM_UP, CapturedSteps, one_step
+from mnist.training.log import Report
 from mnist.training.plan import refuse_uncapturable
+from mnist.training.run_directory import RunDirectory
+from mnist.training.settings import Settings
 
 CAPTURABLE = [(name, kind) for name, kind in KINDS if small(name, **kind).capturable]
 SIZE = 20
@@ -120,6 +124,27 @@ def test_a_captured_step_is_on_the_device_alone(name, kind, tiny, monkeypatch):
     assert all(number.device.type == "meta" for number in numbers.values())
 
 
+def test_a_run_of_captured_steps_is_the_same_run(tmp_path, monkeypatch):
+    """From the setting to the loop, and after a second start."""
+    used = []
+    monkeypatch.setattr(capture, "CUDAGraphs", lambda: used.append(OnCPU()) or used[-1])
+    monkeypatch.setattr(plan, "refuse_uncapturable", lambda method: None)
+    weights = []
+    for cuda_graph in (True, False):
+        folder = tmp_path / str(cuda_graph)
+        for epochs in (1, 2):  # each a start of its own
+            options = {"hidden": (8,), "discriminator_hidden": (8,)}
+            common = {"dataset": "mnist-5k", "batch_size": 400, "ckpt_dir": folder}
+            settings = Settings(
+                method="aae", options=options, epochs=epochs, cuda_graph=cuda_graph, **common
+            )
+            plan.train_run(settings, Report(quiet=True))
+        weights.append(RunDirectory(folder).newest().weights)
+    assert [graphs.replays for graphs in used] == [10 - WARM_UP] * 2
+    ours, others = weights
+    assert all(torch.equal(each, ours[name]) for name, each in others.items())
+
+
 def test_which_methods_are_captured():
     assert {name for name, _ in CAPTURABLE} == {"aae", "classifier", "sae", "vae"}
     assert ("aae", {"writers": True}) in CAPTURABLE
@@ -144,6 +169,11 @@ def test_a_step_that_cannot_be_captured(tiny):
 def test_who_cannot_capture(monkeypatch):
     with pytest.raises(UserError, match="needs a GPU, and this is trained on cpu"):
         refuse_uncapturable(small("sae"))
-    monkeypatch.setattr(METHODS["gan"], "device", torch.device("cuda"))
+    for name in ("gan", "sae"):
+        monkeypatch.setattr(METHODS[name], "device", torch.device("cuda"))
+    refuse_uncapturable(small("sae"))
     with pytest.raises(UserError, match="GAN with these options"):
         refuse_uncapturable(small("gan"))
+    monkeypatch.setattr("mnist.networks.shares.count", lambda: 2)
+    with pytest.raises(UserError, match="is for one process"):
+        refuse_uncapturable(small("sae"))
