@@ -112,7 +112,7 @@ class OnMeta(OnCPU):
 def test_a_captured_step_is_on_the_device_alone(name, kind, tiny, monkeypatch):
     # What the meta device has not.
     monkeypatch.setattr(METHODS[name], "autocast", nullcontext)
-    monkeypatch.setattr("mnist.networks.player.adam", lambda *_, **__: None)
+    monkeypatch.setattr("mnist.networks.adam.adam", lambda *_, **__: None)
     with torch.device("meta"):
         method = small(name, **kind)
     method.__dict__["prior"] = small(name, **kind).prior  # which is drawn from on the CPU

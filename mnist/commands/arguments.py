@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import importlib.util
 import inspect
 import io
@@ -170,6 +172,11 @@ def be_patient() -> None:
         os.environ["GOMP_SPINCOUNT"] = LOOKS
 
 
+def leave_quickly() -> None:
+    """Spare Python a last look for garbage among torch's 200,000 objects: 0.4 s of every script."""
+    atexit.register(gc.freeze)
+
+
 def main(parser: Parser, run: Callable[[dict[str, Any]], None]) -> None:
     """Parse the command line, run, and turn whatever goes wrong into a line and an exit code."""
     # Of the processes that torchrun starts the first says what is wrong with what all are given.
@@ -177,6 +184,7 @@ def main(parser: Parser, run: Callable[[dict[str, Any]], None]) -> None:
     with redirect_stderr(io.StringIO()) if others else nullcontext():
         arguments = parser.parse(sys.argv[1:])
     be_patient()
+    leave_quickly()
     try:
         import_files(os.environ.get("MNIST_IMPORT", ""))
         run(arguments)

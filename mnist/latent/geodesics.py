@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mnist.latent.curves import Spline, even
 from mnist.latent.manifold import Decode, energy, flat, jacobian, length
+from mnist.networks.adam import adam_step, nothing_yet
 
 DEGREE = 3
 PIECES = 2  # that a curve begins with
@@ -222,10 +223,10 @@ def adam(
     """The same by a first-order method, for comparison: gradients alone. A `Solver`."""
     control = control.clone()
     inner = control[:, 1:-1]  # a view: what the optimiser moves are the curves themselves
-    optimizer = torch.optim.Adam([inner], lr=0.02)
+    memory = nothing_yet(inner)
     for _ in range(steps):
-        _, inner.grad = energy_and_slope(decode, weights, control)
-        optimizer.step()
+        _, slope = energy_and_slope(decode, weights, control)
+        adam_step([inner], [slope], [memory], lr=0.02, fused=False)
     return control, torch.full((len(control),), steps), torch.zeros(len(control), dtype=torch.bool)
 
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Optimizer = Callable[[list[Tensor], float], torch.optim.Optimizer]  # of a learning rate
-OPTIMIZERS: dict[str, Optimizer] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+from mnist.networks.adam import adam_step, nothing_yet
+
+Move = Callable[[Tensor, float], None]  # of points, by slopes [B, D] and a learning rate
 ROUND = 20  # steps
 SHAKE = 0.95  # how much of a shaken point is new
 
@@ -164,7 +165,7 @@ def one_round(
     objective: Callable[[Tensor], tuple[Tensor, Tensor]],
     steps: int,
     lr: float,
-    optimizer: Optimizer,
+    optimizer: Callable[[Tensor], Move],
     anneal: Callable[[Tensor, float], Tensor],
     moves: Tensor,
 ) -> tuple[Tensor, Trace]:
@@ -175,7 +176,7 @@ def one_round(
     """
     points = points.clone().requires_grad_()
     # A new one each round: burdened with the last one's gradients it would hardly move.
-    mover = optimizer([points], lr)
+    move = optimizer(points)
     record = []
     for step in range(steps + 1):
         annealed = anneal(points, step / steps)
@@ -183,13 +184,30 @@ def one_round(
         record.append((annealed.detach().clone(), seen.detach(), losses.detach()))
         if step == steps:
             break
-        mover.zero_grad()
-        losses.sum().backward()  # of each point by itself, as each loss depends on one alone
-        assert points.grad is not None  # which `backward` has just put there
-        points.grad[:, ~moves] = 0
-        mover.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-        mover.step()
+        # Of each point by itself, as each loss depends on one alone.
+        (slopes,) = torch.autograd.grad(losses.sum(), points)
+        slopes[:, ~moves] = 0
+        move(slopes, lr * 0.5 * (1 + math.cos(math.pi * step / steps)))
     return points.detach(), Trace(*map(torch.stack, zip(*record, strict=True)))
+
+
+def by_adam(points: Tensor) -> Move:
+    """Moves points by Adam (Kingma & Ba 2014, arXiv 1412.6980), without a memory of any before."""
+    memory = nothing_yet(points)
+    return lambda slopes, lr: adam_step([points], [slopes], [memory], lr, fused=False)
+
+
+def by_sgd(points: Tensor) -> Move:
+    """Moves points by steepest descent."""
+
+    @torch.no_grad()
+    def move(slopes: Tensor, lr: float) -> None:
+        points.sub_(slopes, alpha=lr)
+
+    return move
+
+
+OPTIMIZERS: dict[str, Callable[[Tensor], Move]] = {"adam": by_adam, "sgd": by_sgd}
 
 
 def shaken(points: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from mnist.networks import shares
+from mnist.networks.adam import adam_step, nothing_yet
 
 # Half Adam's usual momentum, for the other player moves too (Radford et al. 2015, arXiv
 # 1511.06434): in the autoencoder as in the discriminator it leaves less of the class in the style
 # (docs/LOG.md).
 BETAS = (0.5, 0.999)
-MEMORY = ("exp_avg", "exp_avg_sq", "step")  # what Adam remembers of each parameter
 
 
 class Player:
@@ -23,9 +22,6 @@ class Player:
     follows its own loss through the other's networks without touching their weights. Where several
     processes train together, its gradients are the mean of theirs, player by player: a wrapper
     around networks, such as torch's `DistributedDataParallel`, does not know whose loss it sees.
-
-    Adam (Kingma & Ba 2014, arXiv 1412.6980) is torch's, called as a function: the class around it
-    costs a tenth of a millisecond a step, and a second before the first.
 
     Args:
         networks: whose parameters it improves.
@@ -56,30 +52,17 @@ class Player:
             for p, memory in zip(self.parameters, self.memory, strict=True)
             if p.grad is not None
         ]
-        parameters = [p for p, _, _ in reached]
         gradients = shares.added_up([gradient for _, gradient, _ in reached])
         norm = nn.utils.get_total_norm(gradients)
         before = self.gradient_norm
         self.gradient_norm = norm if before is None else torch.maximum(before, norm)
-        means, squares, steps = ([memory[name] for _, _, memory in reached] for name in MEMORY)
-        with torch.no_grad():
-            adam(
-                parameters,
-                gradients,
-                means,
-                squares,
-                [],
-                steps,
-                # Many small kernels would cost as much as the arithmetic.
-                fused=True,
-                lr=self.learning_rate(lr_scale),
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                eps=1e-8,
-                weight_decay=0.0,
-                amsgrad=False,
-                maximize=False,
-            )
+        adam_step(
+            [p for p, _, _ in reached],
+            gradients,
+            [memory for _, _, memory in reached],
+            self.learning_rate(lr_scale),
+            self.betas,
+        )
 
     def learning_rate(self, scale: float | Tensor) -> float | Tensor:
         """It times a scale: on a GPU to float32, as torch's kernel takes one that is there, so that
@@ -120,9 +103,3 @@ class Player:
         for key, tensor in state.items():
             expected[key].copy_(tensor)
         self.memory = memory
-
-
-def nothing_yet(p: Tensor) -> dict[str, Tensor]:
-    """Adam's memory of a parameter before the first step."""
-    step = torch.zeros((), device=p.device)
-    return {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p), "step": step}

@@ -12,6 +12,7 @@ from mnist.methods import Classifies, Decodes, Encodes, Method
 from mnist.networks import losses
 from mnist.networks.prior import Marginals, ks_distance
 from mnist.networks.random import child_seed, seeded
+from mnist.networks.shares import by_rows
 from mnist.networks.sharpness import fit_sharpness
 
 FITTED = 2000  # training images, at least, to which the sharpness is fitted
@@ -51,8 +52,8 @@ def validate(method: Method, split: Split) -> dict[str, float]:
                 style = drawn_style(encoded, child_seed(method.seed, f"validation {which}"))
                 styles.append(style)
                 if isinstance(method, Decodes):
-                    logits = method.decode(mean_style(encoded), batch.labels)
-                    numbers["mse"] = losses.mse(logits, batch.images), len(batch.labels)
+                    errors = squared_errors(method, mean_style(encoded), *batch[:2])
+                    numbers["mse"] = errors.mean(), len(batch.labels)
             labelled = batch.labels >= 0
             if isinstance(method, Classifies) and labelled.any():
                 logits, labels = method.classify(batch.images)[labelled], batch.labels[labelled]
@@ -73,6 +74,12 @@ def validate(method: Method, split: Split) -> dict[str, float]:
     if styles and isinstance(method.prior, Marginals):
         means["ks"] = ks_distance(torch.cat(styles).cpu(), method.prior.cdf).max().item()
     return means
+
+
+@by_rows
+def squared_errors(method: Decodes, style: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    """Mean squared error [B] of each image, made from its style [B, N]."""
+    return losses.squared_errors(method.decode(style, labels), images)
 
 
 @torch.no_grad()
