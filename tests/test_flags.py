@@ -1,11 +1,8 @@
 """The tools' flags: each is written once, and read as it says."""
 
 import inspect
-import subprocess
-import sys
 
 import pytest
-from conftest import environment
 
 from mnist.commands.arguments import SYNONYMS, Parser, add_option
 from mnist.commands.flags import (
@@ -97,19 +94,3 @@ def test_a_class_that_is_no_digit_is_asked_for_as_one(flags):
             one, other = (parser.parse([flag_of(n), "ki"]) for n in (name, SYNONYMS[name]))
             assert one == other == {name: one[name]}
             assert one[name] in ("ki", ["ki"])
-
-
-def test_scripts_start_patient_and_end_without_a_last_look_for_garbage():
-    code = """
-import atexit, gc, os
-atexit.register(lambda: print(gc.get_freeze_count() > 0))  # the first in is the last out
-from mnist.commands.arguments import Parser, main
-main(Parser("a tool", ""), lambda given: print(os.environ["GOMP_SPINCOUNT"]))
-"""
-    started = [sys.executable, "-c", code]
-    usual = {
-        k: v for k, v in environment().items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    }
-    for given, expected in ({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"):
-        done = subprocess.run(started, env=usual | given, capture_output=True, text=True)
-        assert done.stdout.split() == [expected, "True"], done.stderr

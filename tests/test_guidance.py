@@ -187,6 +187,19 @@ def test_what_is_held_stays():
         assert (found.path[1:, :, 0] != starts[:, 0]).any()
 
 
+@pytest.mark.parametrize(("name", "stock"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
+def test_moves_are_those_of_torchs_classes(name, stock):
+    points = torch.randn(5, 3)
+    twin = points.clone().requires_grad_()
+    move, other = OPTIMIZERS[name](points), stock([twin], lr=1.0)
+    for lr in (0.4, 0.3, 0.1):
+        slopes = torch.randn(5, 3)
+        move(slopes, lr)
+        twin.grad, other.param_groups[0]["lr"] = slopes, lr
+        other.step()
+    assert torch.equal(points, twin)
+
+
 def test_shaking_keeps_the_normal_distribution_and_forgets():
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(50_000, 2, generator=generator)

@@ -102,6 +102,22 @@ def test_scripts_are_executable_and_tell_their_version(script, run_script):
     assert (done.returncode, done.stdout) == (0, f"mnist-style {mnist.__version__}\n")
 
 
+def test_scripts_start_patient_and_end_without_a_last_look_for_garbage():
+    code = """
+import atexit, gc, os
+atexit.register(lambda: print(gc.get_freeze_count() > 0))  # the first in is the last out
+from mnist.commands.arguments import Parser, main
+main(Parser("a tool", ""), lambda given: print(os.environ["GOMP_SPINCOUNT"]))
+"""
+    started = [sys.executable, "-c", code]
+    usual = {
+        k: v for k, v in environment().items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    for given, expected in ({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"):
+        done = subprocess.run(started, env=usual | given, capture_output=True, text=True)
+        assert done.stdout.split() == [expected, "True"], done.stderr
+
+
 def test_a_run_from_start_to_use(run_script, run_here, tmp_path):
     done = run_script("mnist-aae.py", *SHORT)
     assert done.returncode == 0, done.stderr

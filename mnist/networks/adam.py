@@ -33,9 +33,13 @@ def adam_step(
     """One step of parameters, in place, with what is remembered of each.
 
     Args:
+        parameters: tensors of any shapes.
+        gradients: of the same shapes.
+        memories: of each parameter, `nothing_yet` at first.
         lr: learning rate.
         betas: β₁ and β₂.
         fused: all in one kernel; many small ones would cost as much as a network's arithmetic.
+            Without it roundings are those of torch's class on a CPU.
     """
     means, squares, steps = ([memory[name] for memory in memories] for name in MEMORY)
     adam(

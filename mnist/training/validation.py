@@ -52,7 +52,8 @@ def validate(method: Method, split: Split) -> dict[str, float]:
                 style = drawn_style(encoded, child_seed(method.seed, f"validation {which}"))
                 styles.append(style)
                 if isinstance(method, Decodes):
-                    errors = squared_errors(method, mean_style(encoded), *batch[:2])
+                    style_mean = mean_style(encoded)
+                    errors = decoded_errors(method, style_mean, batch.images, batch.labels)
                     numbers["mse"] = errors.mean(), len(batch.labels)
             labelled = batch.labels >= 0
             if isinstance(method, Classifies) and labelled.any():
@@ -77,8 +78,9 @@ def validate(method: Method, split: Split) -> dict[str, float]:
 
 
 @by_rows
-def squared_errors(method: Decodes, style: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-    """Mean squared error [B] of each image, made from its style [B, N]."""
+def decoded_errors(method: Decodes, style: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    """Mean squared errors [B] of images [B, C, H, W] made from their styles [B, N], which processes
+    exchange instead of the images."""
     return losses.squared_errors(method.decode(style, labels), images)
 
 
