@@ -9,6 +9,7 @@ from conftest import SMALL, small
 import mnist
 from mnist.data import Split, epoch_order, load_dataset
 from mnist.data.mnist import MNIST
+from mnist.errors import UserError
 from mnist.evaluation.handwriting import nearness, same_writer_auc
 from mnist.methods import METHODS, Step
 from mnist.methods.base import cosine, warmed_up
@@ -191,6 +192,17 @@ def test_a_part_is_as_large_as_its_class_is_common(tiny):
     assert METHODS["aae"].defaults_for(dataset, {}).keys().isdisjoint({"class_shares"})
 
 
+@pytest.mark.parametrize("given", ["layers", "outliers", "from_", "padded", None])
+def test_images_are_classified_without_padding_where_that_was_chosen(tiny, given):
+    kind = METHODS["classifier"]
+    chosen = kind.defaults_for(tiny, {given: True} if given else {})
+    assert chosen == {"padded": True} if given else not chosen["padded"]
+    smaller = load_dataset("digits-8x8")
+    assert kind.defaults_for(smaller, {}) == {"padded": True}
+    with pytest.raises(UserError, match="images of 8×8 need padding: leave --no-padded out"):
+        kind(smaller.spec, padded=False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("prior", ["mixture", "swiss-roll"])
 def test_guided_styles_lie_in_their_classes_parts(prior):
@@ -304,9 +316,8 @@ def test_fast_is_a_preset_that_other_options_override(tmp_path):
     assert {name: run.config["model"][name] for name in preset} == preset | given
 
 
-@pytest.mark.parametrize("name", ["aae", "classifier"])
-def test_fast_trains_for_fewer_epochs_by_options_that_there_are(name):
-    kind = METHODS[name]
+def test_fast_trains_for_fewer_epochs_by_options_that_there_are():
+    kind = METHODS["aae"]
     preset, usual = (kind.preset({"fast": fast}, 60_000) for fast in (True, False))
     assert all(few < epochs for few, epochs in zip(preset.epochs, usual.epochs, strict=True))
     kind(MNIST, **preset.options)

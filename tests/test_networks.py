@@ -12,6 +12,7 @@ from torch.distributions import Normal
 
 from mnist.latent.two_covariance import TwoCovariance
 from mnist.networks import losses
+from mnist.networks.classifier import SMALLEST, ClassifierNetwork
 from mnist.networks.contrast import WriterContrast
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator, GuidedDiscriminator
@@ -35,6 +36,20 @@ def test_class_code():
 def test_mlp_is_linear_at_both_ends():
     layers = mlp([5, 4, 3])
     assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
+
+
+@pytest.mark.parametrize("outliers", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_classifier_sees_every_pixel(padded, outliers):
+    for shape in ((1, 28, 28), (3, SMALLEST, 20), (1, 33, 64)):
+        network = ClassifierNetwork(shape, 4, outliers=outliers, blocks=1, padded=padded)
+        images = torch.rand(8, *shape, requires_grad=True)
+        logits = network(images)
+        assert logits.shape == (8, 4 + outliers)
+        assert network.eval().features(images).shape == (8, 128)
+        logits.square().sum().backward()
+        if shape[1] == 28:
+            assert (images.grad != 0).any(0).all()
 
 
 def test_first_weights_follow_from_the_seed_and_disturb_nobody():

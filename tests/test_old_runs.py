@@ -12,14 +12,17 @@ import zipfile
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT, bundled
+from conftest import ROOT, SMALL_MODELS, TRAINING, bundled
 from torch.nn import functional as F
 
 import mnist
 from mnist.data.mnist import MNIST
+from mnist.methods import METHODS
 from mnist.methods.autoencoder import Autoencoder
 from mnist.networks import losses
 from mnist.networks.discriminator import Discriminator
+from mnist.training.checkpoint import Progress
+from mnist.training.run_directory import RunDirectory
 from mnist.training.validation import validate
 
 ARCHIVE = ROOT / "tests" / "runs-0.5.0.zip"
@@ -75,6 +78,20 @@ def test_they_end_as_good_as_then(old, name, folder):
     then = validate(run.method, test)
     headline = run.method.headline
     assert found[headline] == pytest.approx(then[headline], rel=1e-3)
+
+
+def test_an_option_that_is_no_more(tmp_path):
+    """--fast was one of mnist-classifier.py's for a day."""
+    method = METHODS["classifier"](MNIST, **SMALL_MODELS["classifier"])
+    method.config["fast"] = True
+    config = {"method": "classifier", "model": method.config, "training": TRAINING}
+    with RunDirectory(tmp_path) as run_dir:
+        run_dir.start(config, [])
+        run_dir.save(method, Progress())
+    opened = mnist.load(tmp_path).method
+    assert "fast" not in opened.config
+    for ours, theirs in zip(opened.parameters(), method.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def the_end(old, name):

@@ -134,6 +134,7 @@ def test_a_config_is_all_options_and_rebuilds_each(method_name):
         "invariance_weight": 0.5,
         "layers": 3,
         "blocks": 2,
+        "padded": False,
         "outliers": True,
     }
     if network := options.get("network"):

@@ -161,6 +161,8 @@ class Method(nn.Module, ABC):
     script: ClassVar[str | None] = None  # of the training script, where that has another name
     # What an option was in all runs made before there was one, where that is not its default.
     earlier: ClassVar[Mapping[str, Any]] = {}
+    # Options that there were once, and that only decided the defaults of others.
+    dropped: ClassVar[tuple[str, ...]] = ()
     # Options that say something only where others have some value, or True: any but None and zero.
     only_with: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 

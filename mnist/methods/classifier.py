@@ -12,10 +12,10 @@ from torch import Tensor
 from mnist.data.augment import outliers_of, random_shifts, redrawn, shifted
 from mnist.data.mnist import MNIST
 from mnist.data.spec import DataSpec
-from mnist.data.types import Batch
+from mnist.data.types import Batch, Dataset
 from mnist.errors import UserError
-from mnist.methods.base import Method, Preset, Step, warmed_up
-from mnist.networks.classifier import ClassifierNetwork
+from mnist.methods.base import Method, Step, warmed_up
+from mnist.networks.classifier import SMALLEST, ClassifierNetwork
 from mnist.networks.losses import accuracy, classification
 from mnist.networks.player import Player
 from mnist.options import Count, Folder, Positive, Share, Whole
@@ -23,7 +23,9 @@ from mnist.options import Count, Folder, Positive, Share, Whole
 # Of each batch's size: outliers added to it, and images in it that are redrawn.
 OUTLIERS, REDRAWN = 0.2, 0.1
 RARER = 2.0  # how much rarer outliers are taken to be than they are in these batches
-FAST = Preset({"lr": 8e-3, "warm_up": 0.2}, epochs=(5, 25))
+# As good as with padding in 0.6 of the time (docs/performance.md), but not chosen for perceptrons,
+# outliers, or layers that have been learnt already.
+UNPADDED = {"padded": False, "lr": 8e-3, "warm_up": 0.2}
 
 
 class Classifier(Method):
@@ -32,24 +34,30 @@ class Classifier(Method):
     Args (besides those of `Method`):
         layers: train a perceptron of so many layers instead of a convolutional network.
         blocks: residual blocks more in the convolutional network.
+        padded: surround what convolutions see by zeros; padding is the default for images of fewer
+            than 15 pixels to a side, and with --outliers.
         outliers: learn another class as well, of images that are none of the data set's, by
             examples that are made for each batch (`mnist/data/augment.py`).
         from_: start from the layers of the classifier in DIR, the last of them apart, which may
             tell other classes: transfer learning (Yosinski et al. 2014, arXiv 1411.1792).
         freeze: keep the first K of these layers as they are.
         warm_up: share of the training over which the learning rate rises from zero.
-        fast: train for 5 epochs of MNIST instead of 8, by larger steps after a warm-up.
     """
 
     name = "classifier"
     headline = "loss"
     epochs = (8, 40)
-    taken_over = ("layers", "blocks", "outliers")
+    taken_over = ("layers", "blocks", "padded", "outliers")
     only_with: ClassVar = {"freeze": {"from_": True}}
+    earlier: ClassVar = {"padded": True}
+    dropped = ("fast",)
 
     @classmethod
-    def preset(cls, options: Mapping[str, Any], images: int) -> Preset:
-        return FAST if options.get("fast") else super().preset(options, images)
+    def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+        _, *sides = dataset.spec.image_shape
+        others = any(options.get(name) for name in ("layers", "outliers", "from_", "padded"))
+        usual = UNPADDED if min(sides) >= SMALLEST and not others else {"padded": True}
+        return super().defaults_for(dataset, options) | usual
 
     def __init__(
         self,
@@ -57,22 +65,26 @@ class Classifier(Method):
         *,
         layers: Count | None = None,
         blocks: Whole = 0,
+        padded: bool | None = None,
         outliers: bool = False,
         from_: Folder | None = None,
         freeze: Whole = 0,
         warm_up: Share = 0.0,
-        fast: bool = False,
         lr: Positive = 4e-3,
         **common: Any,
     ):
         super().__init__(spec, lr=lr, **common)
+        _, *sides = spec.image_shape
+        padded = padded is not False
+        if not (padded or layers) and min(sides) < SMALLEST:
+            raise UserError(f"images of {spec.size} need padding: leave --no-padded out")
         self.layers = layers
         self.outliers = outliers
         self.capturable = not outliers
         self.warm_up = warm_up
         with self.seeded("classifier"):
             self.classifier = ClassifierNetwork(
-                spec.image_shape, spec.classes, layers, outliers, blocks
+                spec.image_shape, spec.classes, layers, outliers, blocks, padded
             )
         # Convolutions want a pixel's channels side by side; on a CPU that halves their time.
         self.classifier.to(memory_format=torch.channels_last)

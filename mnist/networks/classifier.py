@@ -11,6 +11,7 @@ from mnist.networks.shares import by_rows
 
 PART = 200  # images that are classified at once: more do not fit into a processor's cache
 WIDTH = 1024  # of a perceptron's hidden layers
+SMALLEST = 15  # pixels to a side, of which convolutions leave something without padding
 
 
 class ClassifierNetwork(nn.Module):
@@ -25,6 +26,9 @@ class ClassifierNetwork(nn.Module):
         outliers: whether to choose "none of these" as well, by an output more. The convolutional
             network is then a wider one, that pools where it strides otherwise.
         blocks: residual blocks more in the convolutional network, before its last layer.
+        padded: surround what each convolution sees by zeros. Without (but for a pixel around the
+            image, so that the first sees all of 28) a third of the places are left in the end; of
+            images of fewer than `SMALLEST` pixels to a side none would be.
     """
 
     def __init__(
@@ -34,20 +38,24 @@ class ClassifierNetwork(nn.Module):
         layers: int | None = None,
         outliers: bool = False,
         blocks: int = 0,
+        padded: bool = True,
     ):
         super().__init__()
         outputs = classes + outliers
         channels, *sides = image_shape
-        self.places = math.prod(-(-side // 4) for side in sides)  # at which it looks in the end
         self.convolutional = layers is None
         if layers is None:
+            first, others = (2, 1) if padded else (1, 0)
+            for size, stride, padding in ((5, 2, first), (3, 2, others), (3, 1, others)):
+                sides = [(side + 2 * padding - size) // stride + 1 for side in sides]
+            self.places = math.prod(sides)  # at which it looks in the end
             width = 128 if outliers else 64
             halving = {"pool": 2} if outliers else {"stride": 2}
             self.network = nn.Sequential(
-                convolution(channels, 32, 5, stride=2),  # half the height and width
-                convolution(32, width, 3, **halving),  # a quarter
-                convolution(width, 128, 3),
-                *(Residual(convolution(128, 128, 3)) for _ in range(blocks)),
+                convolution(channels, 32, 5, first, stride=2),
+                convolution(32, width, 3, others, **halving),
+                convolution(width, 128, 3, others),
+                *(Residual(convolution(128, 128, 3, 1)) for _ in range(blocks)),
                 Flatten(),
                 nn.Linear(128 * self.places, outputs),
             )
@@ -103,11 +111,11 @@ class Residual(nn.Module):
 
 
 def convolution(
-    inputs: int, outputs: int, size: int, stride: int = 1, pool: int = 1
+    inputs: int, outputs: int, size: int, padding: int, stride: int = 1, pool: int = 1
 ) -> nn.Sequential:
     """A convolution, its outputs pooled, normalised and rectified."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
+        nn.Conv2d(inputs, outputs, size, stride, padding, bias=False),
         *([nn.MaxPool2d(pool, ceil_mode=True)] if pool > 1 else []),
         BatchNorm2d(outputs),
         nn.ReLU(),

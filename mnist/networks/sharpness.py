@@ -13,7 +13,7 @@ def sharpen(logits: Tensor, sharpness: Tensor | float) -> Tensor:
     may be: grey. The steeper its logits, the more its image is like one of those instead. Logits of
     any shape -> the same shape, in [0, 1].
     """
-    return (sharpness * logits).sigmoid()
+    return (sharpness * logits).sigmoid_()
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def fit_sharpness(logits: Tensor, images: Tensor) -> Tensor:
 
 def grey_level(images: Tensor) -> Tensor:
     """Mean of x (1 - x) over pixels x in [0, 1]: 0 where all are black or white, at most ¼."""
-    return (images * (1 - images)).mean()
+    return images.mean() - images.square().mean()
 
 
 def edge_width(images: Tensor) -> Tensor:

@@ -218,6 +218,8 @@ class Checkpoint:
         """
         kind = METHODS[self.config["method"]]
         model = {**kind.earlier, **self.config["model"]}
+        for name in kind.dropped:
+            model.pop(name, None)
         try:
             spec = DataSpec.from_config(self.config["data"]) if "data" in self.config else MNIST
             # Of classifiers up to version 0.5.0; now the data set's.
