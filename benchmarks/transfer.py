@@ -42,9 +42,9 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 # To be read again with every new table: it must say nothing that the tables do not.
 FOUND = """\
-From ten images of a class there are a tenth to a quarter fewer errors than from nothing. To go on
-training all layers is the best or near it throughout; all of them frozen lose to a start from
-nothing where there are 300 images of a class, with KMNIST 100."""
+From ten images of a class there are a tenth to three tenths fewer errors than from nothing. To go
+on training all layers is the best or near it throughout; all of them frozen lose to a start from
+nothing where there are 300 images of a class, with KMNIST 30."""
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#D55E00")  # Okabe & Ito
 COUNTS = {"digits 5 to 9": (10, 30, 100, 300, 1000), "KMNIST": (10, 30, 100, 300, 700)}
 KMNIST_CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
