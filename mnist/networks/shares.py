@@ -115,7 +115,7 @@ def by_rows(forward: Callable[P, R]) -> Callable[P, R]:
         finally:
             State.within = False
         if isinstance(found, tuple):
-            return tuple(Gathered.apply(each, rows) for each in found)  # type: ignore[return-value]
+            return gathered_at_once(found, rows)  # type: ignore[return-value]
         return Gathered.apply(found, rows)
 
     return shared
@@ -155,6 +155,17 @@ class Gathered(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> Any:
         return count() * Own.apply(slopes), None
+
+
+def gathered_at_once(parts: Sequence[Tensor], rows: int) -> tuple[Tensor, ...]:
+    """All rows of several tensors [b, ...], in one message: each by itself takes as long."""
+    flat = [part.unsqueeze(-1).flatten(1) for part in parts]
+    every = Gathered.apply(torch.cat(flat, 1), rows).split([each.shape[1] for each in flat], 1)
+    found = (each.reshape(rows, *part.shape[1:]) for each, part in zip(every, parts, strict=True))
+    return tuple(
+        each if part.requires_grad else each.detach()
+        for each, part in zip(found, parts, strict=True)
+    )
 
 
 def own_rows(every: Tensor) -> Tensor:
