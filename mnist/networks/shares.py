@@ -161,10 +161,10 @@ def gathered_at_once(parts: Sequence[Tensor], rows: int) -> tuple[Tensor, ...]:
     """All rows of several tensors [b, ...], in one message: each by itself takes as long."""
     flat = [part.unsqueeze(-1).flatten(1) for part in parts]
     every = Gathered.apply(torch.cat(flat, 1), rows).split([each.shape[1] for each in flat], 1)
-    found = (each.reshape(rows, *part.shape[1:]) for each, part in zip(every, parts, strict=True))
+    # The message has slopes where one of its parts has.
     return tuple(
-        each if part.requires_grad else each.detach()
-        for each, part in zip(found, parts, strict=True)
+        (each if part.requires_grad else each.detach()).reshape(rows, *part.shape[1:])
+        for each, part in zip(every, parts, strict=True)
     )
 
 
