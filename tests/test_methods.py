@@ -197,7 +197,10 @@ def test_images_are_classified_without_padding_where_that_was_chosen(tiny, given
     kind = METHODS["classifier"]
     chosen = kind.defaults_for(tiny, {given: True} if given else {})
     assert chosen == {"padded": True} if given else not chosen["padded"]
-    smaller = load_dataset("digits-8x8")
+
+
+def test_images_that_are_too_small_are_classified_with_padding():
+    kind, smaller = METHODS["classifier"], load_dataset("digits-8x8")
     assert kind.defaults_for(smaller, {}) == {"padded": True}
     with pytest.raises(UserError, match="images of 8×8 need padding: leave --no-padded out"):
         kind(smaller.spec, padded=False)

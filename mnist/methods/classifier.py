@@ -15,7 +15,7 @@ from mnist.data.spec import DataSpec
 from mnist.data.types import Batch, Dataset
 from mnist.errors import UserError
 from mnist.methods.base import Method, Step, warmed_up
-from mnist.networks.classifier import SMALLEST, ClassifierNetwork
+from mnist.networks.classifier import ClassifierNetwork, places
 from mnist.networks.losses import accuracy, classification
 from mnist.networks.player import Player
 from mnist.options import Count, Folder, Positive, Share, Whole
@@ -54,9 +54,9 @@ class Classifier(Method):
 
     @classmethod
     def defaults_for(cls, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
-        _, *sides = dataset.spec.image_shape
         others = any(options.get(name) for name in ("layers", "outliers", "from_", "padded"))
-        usual = UNPADDED if min(sides) >= SMALLEST and not others else {"padded": True}
+        fits = places(dataset.spec.image_shape, padded=False) > 0
+        usual = UNPADDED if fits and not others else {"padded": True}
         return super().defaults_for(dataset, options) | usual
 
     def __init__(
@@ -74,9 +74,8 @@ class Classifier(Method):
         **common: Any,
     ):
         super().__init__(spec, lr=lr, **common)
-        _, *sides = spec.image_shape
         padded = padded is not False
-        if not (padded or layers) and min(sides) < SMALLEST:
+        if not (layers or places(spec.image_shape, padded)):
             raise UserError(f"images of {spec.size} need padding: leave --no-padded out")
         self.layers = layers
         self.outliers = outliers

@@ -11,7 +11,9 @@ from mnist.networks.shares import by_rows
 
 PART = 200  # images that are classified at once: more do not fit into a processor's cache
 WIDTH = 1024  # of a perceptron's hidden layers
-SMALLEST = 15  # pixels to a side, of which convolutions leave something without padding
+# Zeros around what each of the convolutions sees, by whether they are padded. With one around the
+# image the first sees all pixels of 28, and so do the others of what it makes.
+ZEROS = {True: (2, 1, 1), False: (1, 0, 0)}
 
 
 class ClassifierNetwork(nn.Module):
@@ -26,9 +28,8 @@ class ClassifierNetwork(nn.Module):
         outliers: whether to choose "none of these" as well, by an output more. The convolutional
             network is then a wider one, that pools where it strides otherwise.
         blocks: residual blocks more in the convolutional network, before its last layer.
-        padded: surround what each convolution sees by zeros. Without (but for a pixel around the
-            image, so that the first sees all of 28) a third of the places are left in the end; of
-            images of fewer than `SMALLEST` pixels to a side none would be.
+        padded: surround what each convolution sees by zeros. Without, a third of the places are
+            left in the end, and none of images of fewer than 15 pixels to a side.
     """
 
     def __init__(
@@ -42,19 +43,17 @@ class ClassifierNetwork(nn.Module):
     ):
         super().__init__()
         outputs = classes + outliers
-        channels, *sides = image_shape
+        channels = image_shape[0]
         self.convolutional = layers is None
         if layers is None:
-            first, others = (2, 1) if padded else (1, 0)
-            for size, stride, padding in ((5, 2, first), (3, 2, others), (3, 1, others)):
-                sides = [(side + 2 * padding - size) // stride + 1 for side in sides]
-            self.places = math.prod(sides)  # at which it looks in the end
+            first, second, third = ZEROS[padded]
+            self.places = places(image_shape, padded)
             width = 128 if outliers else 64
             halving = {"pool": 2} if outliers else {"stride": 2}
             self.network = nn.Sequential(
                 convolution(channels, 32, 5, first, stride=2),
-                convolution(32, width, 3, others, **halving),
-                convolution(width, 128, 3, others),
+                convolution(32, width, 3, second, **halving),
+                convolution(width, 128, 3, third),
                 *(Residual(convolution(128, 128, 3, 1)) for _ in range(blocks)),
                 Flatten(),
                 nn.Linear(128 * self.places, outputs),
@@ -80,6 +79,14 @@ class ClassifierNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] in [0, 1] -> logits [B, outputs]."""
         return self.network(images).to(images.dtype)
+
+
+def places(image_shape: Sequence[int], padded: bool) -> int:
+    """At how many places of an image (C, H, W) the last convolution looks; 0 if it is too small."""
+    _, *sides = image_shape
+    for size, stride, zeros in zip((5, 3, 3), (2, 2, 1), ZEROS[padded], strict=True):
+        sides = [(side + 2 * zeros - size) // stride + 1 for side in sides]
+    return math.prod(max(side, 0) for side in sides)
 
 
 class Flatten(nn.Flatten):
