@@ -4,7 +4,7 @@
 Whole processes are timed, imports included, and their results are judged by a classifier that had
 no part in training (judge.py). Needs a folder with runs trained on the full MNIST in
 $MNIST_DATA_DIR: by ./mnist-aae.py, the same with --feature-size 8, and ./mnist-sae.py --no-labels
---feature-size 2 --ckpt-dir sae2.ckpt. The classifiers of guide.py are trained there first.
+--feature-size 2 --ckpt-dir sae2.ckpt. Classifiers that are missing are trained there first.
 
 example: MNIST_DATA_DIR=... python benchmarks/tools.py --runs .
 """
@@ -37,7 +37,7 @@ from mnist.data import load_dataset  # noqa: E402
 from mnist.data.scan import read_scan  # noqa: E402
 from mnist.errors import UserError  # noqa: E402
 
-# As the README has them, in a folder with the runs they ask for.
+# As users type them, in a folder with the runs they ask for.
 COMMANDS = (
     "./generate-all.py --output x.png",
     "./generate-all.py --count 10000 --output x.npz",
