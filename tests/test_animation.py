@@ -3,11 +3,13 @@
 import io
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mnist.commands.guide import LAST, render
 from mnist.errors import UserError
 from mnist.figures import animation
 
@@ -48,14 +50,23 @@ def test_frames_that_are_alike_keep_their_time_together():
 
 
 def test_a_sheet_holds_the_first_and_the_last():
-    many = frames(10)
-    with Image.open(io.BytesIO(animation.sheet(many, 8))) as sheet:
+    many = frames(8)
+    with Image.open(io.BytesIO(animation.sheet(many))) as sheet:
         pixels = np.asarray(sheet)
     assert pixels.shape == (160, 122, 3)
     assert np.array_equal(pixels[:40, :61], many[0])
     assert np.array_equal(pixels[-40:, 61:], many[-1])
-    with Image.open(io.BytesIO(animation.sheet(many[:3], 8))) as sheet:
+    with Image.open(io.BytesIO(animation.sheet(many[:3]))) as sheet:
         assert sheet.size == (122, 80)
+
+
+@pytest.mark.parametrize(("steps", "shown"), [(1, [0]), (3, [0, 1, 2]), (50, [0, 16, 33, 49])])
+def test_no_more_steps_are_drawn_than_are_shown(steps, shown):
+    drawn = []
+    _, seconds = render(SimpleNamespace(draw_step=drawn.append), steps, 4)
+    assert drawn == shown
+    assert len(seconds) == len(shown)
+    assert seconds[-1] == LAST
 
 
 def test_without_ffmpeg_an_mp4_is_refused(monkeypatch):

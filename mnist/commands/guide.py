@@ -272,13 +272,15 @@ def tell_and_show(scene: Scene, found: Descent, output: Path, probe: Probe | Non
         way = found.path[: found.steps[best] + 1, best]
         decoded = scene.space.decode(way).cpu()
         images, last = to_arrays(decoded), decoded[-1:]
-    frames, seconds = render(draw(scene, found, best, images), len(images))
+    kind = output.suffix.lower()
+    most = SHEET if kind == ".png" else MOST_FRAMES
+    frames, seconds = render(draw(scene, found, best, images), len(images), most)
     stem = output.with_suffix("")
     content = {
         ".gif": animation.gif,
         ".mp4": animation.mp4,
-        ".png": lambda frames, _: animation.sheet(frames, SHEET),
-    }[output.suffix.lower()](frames, seconds)
+        ".png": lambda frames, _: animation.sheet(frames),
+    }[kind](frames, seconds)
     write(output, content)
     numbers = table(scene.space, found, order)
     write(Path(f"{stem}-path.csv"), numbers.to_csv(index=False).encode())
@@ -329,9 +331,10 @@ def draw(scene: Scene, found: Descent, which: int, images: np.ndarray) -> plotti
     )
 
 
-def render(figure: Any, steps: int) -> tuple[list[np.ndarray], list[float]]:
-    """Frames of a figure's steps, all or as many as are bearable, and how long each is seen."""
-    shown = np.unique(np.linspace(0, steps - 1, min(steps, MOST_FRAMES)).round().astype(int))
+def render(figure: Any, steps: int, most: int) -> tuple[list[np.ndarray], list[float]]:
+    """Frames of a figure's steps, all or so many evenly chosen with the first and the last, and how
+    long each is seen."""
+    shown = np.unique(np.linspace(0, steps - 1, min(steps, most)).round().astype(int))
     progress = tqdm(shown, desc="drawing", unit=" frames", leave=False, disable=None)
     frames = [figure.draw_step(step) for step in progress]
     seconds = [FRAME] * len(frames)
