@@ -141,7 +141,8 @@ class Split:
         starts = range(first * size, len(order) // size * size, size)
         parts = [order[start : start + size] for start in starts]
         if isinstance(self.images, Tensor):
-            yield from map(self.batch, parts)
+            for part in parts:  # `images[part]` takes four times as long
+                yield self.batch_of(self.images.index_select(0, part), part)
             return
         with ThreadPoolExecutor(1) as reader:
             coming = [reader.submit(self.images[part].read) for part in parts[:1]]
