@@ -2,7 +2,8 @@
 
 Learning rates are next to nothing, or Adam would make large differences of the smallest, and the
 numbers are of double precision. Writes JSON: the largest difference of gradients, and of what
-batches leave in buffers, relative to the largest of them.
+batches leave in buffers, relative to the largest of them; of what validation finds; and states
+that were made the first process's.
 """
 
 import json
@@ -13,8 +14,11 @@ import torch.distributed as dist
 from conftest import bundled
 
 from mnist.data.mnist import MNIST
+from mnist.data.types import Split
 from mnist.methods import METHODS, Method, Step
 from mnist.networks import shares
+from mnist.training.processes import as_the_first, checksum, memory_of
+from mnist.training.validation import validate
 
 SMALL = {"hidden": [16, 8], "feature_size": 3, "lr": 1e-10}
 CONVOLUTIONAL = {"width": 4, "feature_size": 3, "lr": 1e-10, "discriminator_lr": 1e-10}
@@ -67,7 +71,34 @@ def off(case: str) -> dict[str, float]:
     for name, player in alone.players.items():
         expected = {k: t for k, t in player.state().items() if "exp_avg" in k}
         found[name] = apart(ours.players[name].state(), expected)
-    return found | {"buffers": apart(dict(ours.named_buffers()), dict(alone.named_buffers()))}
+    found["buffers"] = apart(dict(ours.named_buffers()), dict(alone.named_buffers()))
+    return found | {"validation": validated_apart(ours.float().eval(), train.some(slice(2100)))}
+
+
+def validated_apart(method: Method, split: Split) -> float:
+    """The largest difference of its numbers about three batches, looked at with others and not."""
+    torch.set_default_dtype(torch.float32)
+    with shares.rows_shared():
+        shared = validate(method, split)
+    alone = validate(method, split)
+    assert shared.keys() == alone.keys()
+    return max((abs(shared[name] - alone[name]) for name in alone), default=0.0)
+
+
+def states_after(differing: bool) -> list:
+    """What each process has as its state and numbers once they are the first's, by checksums."""
+    torch.set_default_dtype(torch.float32)
+    method, train = prepared("sae", SMALL, torch.float32)
+    method.step(train.batch(torch.arange(BATCH)), Step(0, 0.5))
+    if differing:
+        with torch.no_grad():
+            next(method.parameters())[0] += dist.get_rank()
+            method.players["autoencoder"].memory[1]["exp_avg"] += dist.get_rank()
+    number = as_the_first(method, 10 + dist.get_rank())
+    found = [None] * dist.get_world_size()
+    state = checksum([*method.state_dict().values(), *memory_of(method)])
+    dist.all_gather_object(found, (state, number))
+    return found
 
 
 def apart(found: dict, expected: dict) -> float:
@@ -81,6 +112,7 @@ def apart(found: dict, expected: dict) -> float:
 if __name__ == "__main__":
     dist.init_process_group("gloo")
     results = {case: off(case) for case in CASES}
+    results["states"] = [states_after(differing) for differing in (True, False)]
     if dist.get_rank() == 0:
         with open(sys.argv[1], "w") as file:
             json.dump(results, file)

@@ -65,9 +65,12 @@ def test_steps_are_those_of_one_process(tmp_path, count):
     script = [str(ROOT / "tests" / "in_shares.py"), str(tmp_path / "found.json")]
     subprocess.run([*TORCHRUN, str(count), *script], check=True, env=environment())
     found = json.loads((tmp_path / "found.json").read_text())
+    different, same = found.pop("states")
+    assert different == same == [[same[0][0], 10]] * count  # the first's state and number
     assert found.keys() == CASES.keys()
     for case, numbers in found.items():
         limit = 1e-4 if case in FLOAT32 else 1e-9
+        assert numbers.pop("validation") == 0, case
         assert max(numbers.values()) < limit, (case, numbers)
 
 
@@ -257,6 +260,7 @@ def test_alone_nothing_is_shared():
         assert not shares.State.shared
     slopes = [torch.ones(3)]
     assert shares.added_up(slopes) is slopes
+    assert shares.shared_out("abc", lambda at, each: (at, each)) == [(0, "a"), (1, "b"), (2, "c")]
 
 
 def test_a_batch_normalisation_of_one_share_is_torchs(monkeypatch):

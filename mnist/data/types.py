@@ -129,8 +129,11 @@ class Split:
 
     def batches(self, size: int = 1000) -> Iterator[Batch]:
         """All images in turn, as many at once as is good for looking at them."""
-        for start in range(0, len(self), size):
-            yield self.batch(slice(start, start + size))
+        yield from map(self.batch, self.parts(size))
+
+    def parts(self, size: int = 1000) -> list[slice]:
+        """Where these batches are."""
+        return [slice(start, start + size) for start in range(0, len(self), size)]
 
     def in_order(self, order: Tensor, size: int, first: int = 0) -> Iterator[Batch]:
         """Batches of so many images in an order int64 [N], from batch `first` on.

@@ -26,6 +26,7 @@ from mnist.errors import UserError
 FEWEST = 32  # rows, of which fewer are computed sooner than exchanged
 
 P = ParamSpec("P")
+T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -196,6 +197,25 @@ def added(part: Tensor) -> Tensor:
 def total(part: Tensor) -> Tensor:
     """The sum over the shares of a batch, within a network: of one share itself."""
     return Total.apply(part) if State.within else part
+
+
+def shared_out(inputs: Sequence[T], make: Callable[[int, T], R]) -> list[R]:
+    """What is made of each input and its number: each by one process, where they share rows.
+
+    No rows are shared within one, so that there is nothing to exchange on the way.
+    """
+    shared, State.shared = State.shared, False
+    others = count() if shared else 1
+    try:
+        ours = [make(at, inputs[at]) for at in range(rank() % others, len(inputs), others)]
+    finally:
+        State.shared = shared
+    if not shared:
+        return ours
+    parts: list[list[R]] = [[] for _ in range(others)]
+    with peers():
+        dist.all_gather_object(parts, ours)
+    return [parts[at % others][at // others] for at in range(len(inputs))]
 
 
 def share_of(loss: Tensor) -> Tensor:

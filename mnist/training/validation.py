@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
-from mnist.data.types import Split
+from mnist.data.types import Batch, Split
 from mnist.methods import Classifies, Decodes, Encodes, Method
 from mnist.networks import losses
 from mnist.networks.prior import Marginals, ks_distance
 from mnist.networks.random import child_seed, seeded
-from mnist.networks.shares import by_rows
+from mnist.networks.shares import shared_out
 from mnist.networks.sharpness import fit_sharpness
 
 FITTED = 2000  # training images, at least, to which the sharpness is fitted
@@ -31,7 +33,20 @@ def drawn_style(encoded: Tensor | Distribution, seed: int) -> Tensor:
     return encoded.float()
 
 
-@torch.no_grad()
+class Looked(NamedTuple):
+    """What is found about a batch of images not trained on, [B, ...].
+
+    Attributes:
+        numbers: means over the images that have what each needs, with how many these are.
+        style: [B, N] on the CPU, of a method that encodes.
+        found: logits and labels, of one that has to find the classes.
+    """
+
+    numbers: dict[str, tuple[float, int]]
+    style: Tensor | None
+    found: tuple[Tensor, Tensor] | None
+
+
 def validate(method: Method, split: Split) -> dict[str, float]:
     """Numbers about images not trained on, means over those that have what each needs.
 
@@ -42,46 +57,48 @@ def validate(method: Method, split: Split) -> dict[str, float]:
     """
     totals: dict[str, float] = {}
     counts: dict[str, int] = {}
-    styles, found = [], []
-    for which, batch in enumerate(split.batches()):
-        numbers: dict[str, tuple[Tensor, int]] = {}
-        style = None
-        with method.autocast():
-            if isinstance(method, Encodes):
-                encoded = method.encode(batch.images, batch.labels)
-                style = drawn_style(encoded, child_seed(method.seed, f"validation {which}"))
-                styles.append(style)
-                if isinstance(method, Decodes):
-                    style_mean = mean_style(encoded)
-                    errors = decoded_errors(method, style_mean, batch.images, batch.labels)
-                    numbers["mse"] = errors.mean(), len(batch.labels)
-            labelled = batch.labels >= 0
-            if isinstance(method, Classifies) and labelled.any():
-                logits, labels = method.classify(batch.images)[labelled], batch.labels[labelled]
-                if method.finds_classes:
-                    found.append((logits, labels))
-                else:
-                    numbers["loss"] = F.cross_entropy(logits, labels), len(labels)
-                    numbers["accuracy"] = losses.accuracy(logits, labels), len(labels)
-            others = method.validate(batch, style)
-        numbers |= {name: (number, len(batch.labels)) for name, number in others.items()}
-        for name, (number, count) in numbers.items():
-            totals[name] = totals.get(name, 0.0) + number.item() * count
+    looked = shared_out(
+        split.parts(), lambda which, part: looked_at(method, split.batch(part), which)
+    )
+    for each in looked:
+        for name, (number, count) in each.numbers.items():
+            totals[name] = totals.get(name, 0.0) + number * count
             counts[name] = counts.get(name, 0) + count
     means = {name: total / counts[name] for name, total in totals.items()}
-    if found:  # a cluster's class can be decided only over all images
+    if found := [each.found for each in looked if each.found]:
+        # A cluster's class can be decided only over all images.
         logits, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-        means["accuracy"] = losses.cluster_accuracy(logits.cpu(), labels.cpu()).item()
+        means["accuracy"] = losses.cluster_accuracy(logits, labels).item()
+    styles = [each.style for each in looked if each.style is not None]
     if styles and isinstance(method.prior, Marginals):
-        means["ks"] = ks_distance(torch.cat(styles).cpu(), method.prior.cdf).max().item()
+        means["ks"] = ks_distance(torch.cat(styles), method.prior.cdf).max().item()
     return means
 
 
-@by_rows
-def decoded_errors(method: Decodes, style: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-    """Mean squared errors [B] of images [B, C, H, W] made from their styles [B, N], which processes
-    exchange instead of the images."""
-    return losses.squared_errors(method.decode(style, labels), images)
+@torch.no_grad()
+def looked_at(method: Method, batch: Batch, which: int) -> Looked:
+    """What `validate` tells of one batch, `which` of all."""
+    numbers: dict[str, tuple[Tensor, int]] = {}
+    style = found = None
+    with method.autocast():
+        if isinstance(method, Encodes):
+            encoded = method.encode(batch.images, batch.labels)
+            style = drawn_style(encoded, child_seed(method.seed, f"validation {which}"))
+            if isinstance(method, Decodes):
+                logits = method.decode(mean_style(encoded), batch.labels)
+                numbers["mse"] = losses.mse(logits, batch.images), len(batch.labels)
+        labelled = batch.labels >= 0
+        if isinstance(method, Classifies) and labelled.any():
+            logits, labels = method.classify(batch.images)[labelled], batch.labels[labelled]
+            if method.finds_classes:
+                found = logits.cpu(), labels.cpu()
+            else:
+                numbers["loss"] = F.cross_entropy(logits, labels), len(labels)
+                numbers["accuracy"] = losses.accuracy(logits, labels), len(labels)
+        others = method.validate(batch, style)
+    numbers |= {name: (number, len(batch.labels)) for name, number in others.items()}
+    told = {name: (number.item(), count) for name, (number, count) in numbers.items()}
+    return Looked(told, None if style is None else style.cpu(), found)
 
 
 @torch.no_grad()
