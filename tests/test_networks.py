@@ -349,6 +349,20 @@ def test_the_contrast_against_a_loop_over_likelihood_ratios():
     assert found == pytest.approx(sum(of_each) / len(of_each), rel=1e-4)
 
 
+def test_the_contrast_of_many_images_is_made_in_blocks(monkeypatch):
+    styles = torch.randn(50, 3, dtype=torch.float64, requires_grad=True)
+    labels, writers = torch.randint(-1, 4, (50,)), torch.randint(0, 6, (50,))
+    found = []
+    for at_once in (2500, 2499, 320, 1):  # pairs: all, and blocks of 25, 7 and 1
+        monkeypatch.setattr("mnist.networks.contrast.PAIRS_AT_ONCE", at_once)
+        contrast = WriterContrast(3, std=2.0).double()
+        loss = contrast(styles, labels, writers)
+        found.append((loss, *torch.autograd.grad(loss, styles), contrast.correlation))
+    for several in found[1:]:
+        for number, expected in zip(several, found[0], strict=True):
+            assert torch.allclose(number, expected, rtol=1e-12)
+
+
 def test_the_contrast_learns_how_alike_the_styles_of_a_writer_are():
     torch.manual_seed(0)
     rho = torch.tensor([0.8, 0.3, 0.0])

@@ -1,9 +1,15 @@
 """A contrastive loss: are two styles by one writer?"""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
+from mnist.networks.shares import by_rows
+
+PAIRS_AT_ONCE = 2**20  # whose numbers take 4 MB
 MEMORY = 50  # batches that the correlations reach back over
 LEAST, MOST = 0.05, 0.9  # correlations: at 0 a dimension could never begin to say anything
 
@@ -43,12 +49,9 @@ class WriterContrast(nn.Module):
         self.remember(styles.detach(), pairs)
         rho = self.correlation.clamp(LEAST, MOST)
         own = (styles.square() * (rho.square() / (1 - rho.square()) / 2)).sum(1)
-        scores = (styles * (rho / (1 - rho.square()))) @ styles.T - own - own.unsqueeze(1)
-        beside = scores.masked_fill(~others, -torch.inf).logsumexp(1, keepdim=True)
-        # -log of e^score / (e^score + Σ e^score of others)
-        missed = F.softplus(beside - scores)
+        scaled = styles * (rho / (1 - rho.square()))
         count = pairs.sum(1)
-        of_each = missed.where(pairs, 0).sum(1) / count.clamp(min=1)
+        of_each = missed(scaled, own, others, pairs, (styles, own)) / count.clamp(min=1)
         return of_each.sum() / (count > 0).sum().clamp(min=1)
 
     def remember(self, styles: Tensor, pairs: Tensor) -> None:
@@ -59,3 +62,37 @@ class WriterContrast(nn.Module):
         count = pairs.sum()
         found = ((pairs.to(styles.dtype) @ styles) * styles).sum(0) / count.clamp(min=1)
         self.correlation.lerp_(found, (count > 0) / MEMORY)
+
+
+@by_rows
+def missed(
+    scaled: Tensor, own: Tensor, others: Tensor, pairs: Tensor, whole: tuple[Tensor, Tensor]
+) -> Tensor:
+    """By how many nats images miss all that they are to find, each by itself: [b].
+
+    The numbers for all pairs are made for as many images at once as leave them in the cache, and
+    once more for their slopes.
+
+    Args:
+        scaled: styles [b, N] times ρ / (1 - ρ²).
+        own: what a style takes from all of its scores, [b].
+        others: which images are by other writers, bool [b, B].
+        pairs: which are to be found, bool [b, B].
+        whole: styles [B, N] of the batch, and what each takes from its scores [B].
+    """
+    blocks = -(-others.numel() // PAIRS_AT_ONCE)
+    if blocks == 1:
+        return missed_at_once(scaled, own, others, pairs, *whole)
+    rows = zip(*(each.chunk(blocks) for each in (scaled, own, others, pairs)), strict=True)
+    again = partial(checkpoint, missed_at_once, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([again(*block, *whole) for block in rows])
+
+
+def missed_at_once(
+    scaled: Tensor, own: Tensor, others: Tensor, pairs: Tensor, every: Tensor, of_every: Tensor
+) -> Tensor:
+    """As `missed`."""
+    scores = scaled @ every.T - of_every - own.unsqueeze(1)
+    beside = scores.masked_fill(~others, -torch.inf).logsumexp(1, keepdim=True)
+    # -log of e^score / (e^score + Σ e^score of others)
+    return F.softplus(beside - scores).where(pairs, 0).sum(1)

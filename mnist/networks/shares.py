@@ -96,7 +96,7 @@ def by_rows(forward: Callable[P, R]) -> Callable[P, R]:
     """Let processes share the rows of what a network's method is given.
 
     Tensors among its arguments have a row for each image, [B, ...], as has what it returns: a
-    tensor or a tuple of them.
+    tensor or a tuple of them. Those in a tuple all processes are given whole.
     """
 
     @functools.wraps(forward)
@@ -123,7 +123,9 @@ def by_rows(forward: Callable[P, R]) -> Callable[P, R]:
 
 
 def own(argument: Any) -> Any:
-    """Of a tensor this process's rows; everything else as it is."""
+    """Of a tensor this process's rows, a tuple's tensors whole; everything else as it is."""
+    if isinstance(argument, tuple):
+        return tuple(map(Whole.apply, argument))
     return Own.apply(argument) if isinstance(argument, Tensor) else argument
 
 
@@ -138,6 +140,18 @@ class Own(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> Any:
         return Gathered.apply(slopes, ctx.rows) / count()
+
+
+class Whole(torch.autograd.Function):
+    """A tensor that each process uses for its rows, whole."""
+
+    @staticmethod
+    def forward(ctx: Any, every: Tensor) -> Tensor:
+        return every.view_as(every)
+
+    @staticmethod
+    def backward(ctx: Any, slopes: Tensor) -> Any:
+        return Total.apply(slopes) / count()
 
 
 class Gathered(torch.autograd.Function):
