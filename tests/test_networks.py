@@ -13,7 +13,7 @@ from torch.distributions import Normal
 from mnist.latent.two_covariance import TwoCovariance
 from mnist.networks import losses
 from mnist.networks.classifier import ClassifierNetwork, places
-from mnist.networks.contrast import WriterContrast
+from mnist.networks.contrast import WriterContrast, missed
 from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator, GuidedDiscriminator
 from mnist.networks.encoder import DRAWS, Encoder, Standardise
@@ -361,6 +361,12 @@ def test_the_contrast_of_many_images_is_made_in_blocks(monkeypatch):
     for several in found[1:]:
         for number, expected in zip(several, found[0], strict=True):
             assert torch.allclose(number, expected, rtol=1e-12)
+
+
+def test_a_process_without_a_share_of_images_misses_nothing():
+    styles, own = torch.randn(5, 3), torch.randn(5)
+    none = torch.zeros(0, 5, dtype=torch.bool)
+    assert missed(styles[:0], own[:0], none, none, (styles, own)).shape == (0,)
 
 
 def test_the_contrast_learns_how_alike_the_styles_of_a_writer_are():

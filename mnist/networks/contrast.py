@@ -70,8 +70,8 @@ def missed(
 ) -> Tensor:
     """By how many nats images miss all that they are to find, each by itself: [b].
 
-    The numbers for all pairs are made for as many images at once as leave them in the cache, and
-    once more for their slopes.
+    Of many images the numbers for all pairs are made in blocks that stay in the cache, and once
+    more for their slopes.
 
     Args:
         scaled: styles [b, N] times ρ / (1 - ρ²).
@@ -80,9 +80,9 @@ def missed(
         pairs: which are to be found, bool [b, B].
         whole: styles [B, N] of the batch, and what each takes from its scores [B].
     """
-    blocks = -(-others.numel() // PAIRS_AT_ONCE)
-    if blocks == 1:
+    if others.numel() <= PAIRS_AT_ONCE:  # none at all where a process has no share
         return missed_at_once(scaled, own, others, pairs, *whole)
+    blocks = -(-others.numel() // PAIRS_AT_ONCE)
     rows = zip(*(each.chunk(blocks) for each in (scaled, own, others, pairs)), strict=True)
     again = partial(checkpoint, missed_at_once, use_reentrant=False, preserve_rng_state=False)
     return torch.cat([again(*block, *whole) for block in rows])
