@@ -219,17 +219,17 @@ def shared_out(inputs: Sequence[T], make: Callable[[int, T], R]) -> list[R]:
     No rows are shared within one, so that there is nothing to exchange on the way.
     """
     shared, State.shared = State.shared, False
-    others = count() if shared else 1
+    processes = count() if shared else 1
     try:
-        ours = [make(at, inputs[at]) for at in range(rank() % others, len(inputs), others)]
+        ours = [make(at, inputs[at]) for at in range(rank() % processes, len(inputs), processes)]
     finally:
         State.shared = shared
     if not shared:
         return ours
-    parts: list[list[R]] = [[] for _ in range(others)]
+    parts: list[list[R]] = [[] for _ in range(processes)]
     with peers():
         dist.all_gather_object(parts, ours)
-    return [parts[at % others][at // others] for at in range(len(inputs))]
+    return [parts[at % processes][at // processes] for at in range(len(inputs))]
 
 
 def share_of(loss: Tensor) -> Tensor:
