@@ -44,7 +44,7 @@ def busy(count: int) -> Iterator[None]:
 def seconds(way: dict[str, str], images: int) -> float:
     """Of the second epoch."""
     usual = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    return second_epoch(["--limit-per-class", images], usual | way)
+    return second_epoch(["--limit-per-class", images], usual | way)[0]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -254,7 +255,7 @@ def errors_colour(share: float) -> tuple[int, int, int]:
 def png(page: Image.Image) -> bytes:
     """A picture as a file."""
     buffer = io.BytesIO()
-    page.save(buffer, "PNG")
+    page.save(buffer, "PNG", compress_type=zlib.Z_RLE)  # of digits as small, in half the time
     return buffer.getvalue()
 
 

@@ -132,8 +132,8 @@ class Autoencoder(Method):
         slopes: [B] both, so that processes need not exchange images.
         """
         logits = self.decoder(style, labels)
-        nats = losses.bernoulli_distortion(logits, images) / self.spec.pixels
-        return nats, losses.squared_errors(logits.detach(), images)
+        nats, errors = losses.distortion_and_errors(logits, images)
+        return nats / self.spec.pixels, errors
 
     def draw(self, encoded: Tensor | Distribution, step: Step) -> Tensor:
         """Styles [B, N] as the decoder is to learn them: drawn, where there is a posterior.

@@ -4,9 +4,9 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mnist.networks import losses
 from mnist.networks.shares import by_rows
 
 PAIRS_AT_ONCE = 2**20  # whose numbers take 4 MB
@@ -93,6 +93,7 @@ def missed_at_once(
 ) -> Tensor:
     """As `missed`."""
     scores = scaled @ every.T - of_every - own.unsqueeze(1)
-    beside = scores.masked_fill(~others, -torch.inf).logsumexp(1, keepdim=True)
+    least = torch.finfo(scores.dtype).min
+    beside = scores.masked_fill(~others, least).logsumexp(1, keepdim=True)
     # -log of e^score / (e^score + Σ e^score of others)
-    return F.softplus(beside - scores).where(pairs, 0).sum(1)
+    return losses.softplus(beside - scores).where(pairs, 0).sum(1)

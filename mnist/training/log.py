@@ -171,6 +171,7 @@ class Report:
         numbers: dict[str, dict[str, float]],
         written: str | None,
         seconds: float,
+        in_steps: float,
         left: float,
     ) -> None:
         """Numbers about the images not trained on, what was written, and the time it takes."""
@@ -183,11 +184,12 @@ class Report:
             self.detail(f"  Samples: {generated_in(numbers)}")
         if written:
             self.detail(f"  {written}")
-        time = f"{seconds:.1f} s an epoch, {clock(left)} to go"
-        self.detail(f"  {time}")
+        pace = f"{seconds:.1f} s an epoch, {clock(left)} to go"
+        self.detail(f"  {pace}")
         if self.terse:
-            self.show(f"[Epoch {epoch}] {self.summary(numbers)}; {time}")
-        self.event("epoch", epoch=epoch, **columns_of(numbers), seconds=seconds, left=left)
+            self.show(f"[Epoch {epoch}] {self.summary(numbers)}; {pace}")
+        time = {"seconds": seconds, "in_steps": in_steps, "left": left}
+        self.event("epoch", epoch=epoch, **columns_of(numbers), **time)
 
     def summary(self, numbers: dict[str, dict[str, float]]) -> str:
         """An epoch's headline by part of the data; without one, its losses."""
@@ -223,8 +225,8 @@ class JsonLines(Report):
     """A line of JSON on standard output for each event, for programs that start a training.
 
     The file of the run gets its usual lines. Events are "batch", with means over the epoch so far,
-    "epoch", with its numbers in metrics.csv, the seconds it took and those that are left, and
-    "message", whose "text" is what people would be told.
+    "epoch", with its numbers in metrics.csv, the seconds it took, those of its steps alone and
+    those that are left, and "message", whose "text" is what people would be told.
     """
 
     def show(self, text: str) -> None:

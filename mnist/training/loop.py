@@ -117,10 +117,10 @@ def train(
                 seen["train"] = means | seen["train"]
                 seen = as_the_first(method, seen)
                 progress.finish_epoch(steps, **seen)
-                seconds = (trained - began) * steps / (steps - first)
-                seconds += time.perf_counter() - trained
+                in_steps = (trained - began) * steps / (steps - first)
+                seconds = in_steps + time.perf_counter() - trained
                 left = seconds * (epochs - epoch - 1)
-                report.validation(epoch + 1, seen, written, seconds, left)
+                report.validation(epoch + 1, seen, written, seconds, in_steps, left)
                 begun = epoch > 0 or epochs == 1  # the first hardly ever reaches all classes
                 if diagnosis and begun and (wrong := diagnosis.collapse(seen["generated"])):
                     report.warn(f"[Epoch {epoch + 1}] {run_dir.path} has collapsed: {wrong}")
