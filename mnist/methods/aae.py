@@ -42,16 +42,16 @@ OF_FEW_NUMBERS = Preset(
         "hidden": (512, 512),
         "lr": 8e-3,
         "warm_up": 0.1,
-        "writers_weight": 0.008,
+        "writers_weight": 0.005,
         "adversarial_weight": 0.4,
         "rate_weight": 0.8,
         "discriminator_hidden": (256, 128),
         "discriminator_steps": 1,
         "discriminator_lr": 4.5e-3,
         "discriminator_beta2": 0.98,
-        "discriminator_decay": 1.0,
+        "discriminator_decay": 0.7,
     },
-    epochs=(24, 60),
+    epochs=(26, 60),
 )
 # Sooner still, without the writers.
 FAST = Preset(
