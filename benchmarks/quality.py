@@ -96,7 +96,8 @@ def numbers(size: int, seed: int, writers: bool, runs: Path, dataset: Dataset) -
     given["writers"] = writers
     aae = METHODS["aae"]
     default = configuration(aae, aae.defaults_for(dataset, given) | given)
-    if model != default or training["batch_size"] != aae.batch_size:
+    batch_size = aae.preset(given, len(dataset.train)).batch_size or aae.batch_size
+    if model != default or training["batch_size"] != batch_size:
         sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
     if not kept.exists():
         kept.write_text(json.dumps(evaluate(run, dataset)) + "\n")

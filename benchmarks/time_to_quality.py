@@ -33,7 +33,7 @@ def of_larger() -> list[object]:
     """Flags that give a style of 4 numbers the defaults of larger ones."""
     aae = METHODS["aae"]
     usual = configuration(aae, {})
-    flags: list[object] = ["--epochs", aae.epochs[0]]
+    flags: list[object] = ["--epochs", aae.epochs[0], "--batch-size", aae.batch_size]
     for name in aae.preset({}, 60_000).options:
         value = usual[name]
         listed = isinstance(value, tuple | list)

@@ -31,18 +31,18 @@ UNCONDITIONAL_WEIGHT = 0.25  # the adversarial one, where networks are not given
 GUIDED = {"adversarial_weight": 2.0, "discriminator_steps": 1, "discriminator_lr": 4e-5}
 LABELLED = 125  # more images in a step, likewise
 # A style of few numbers is as good in less than half of the time by components in the place of
-# pixels, smaller networks, larger steps after a warm-up, and a discriminator that goes by what
-# encodings are like now. One of more numbers would keep more of the class so, and of fewer images
-# too much is learnt by heart (docs/LOG.md).
+# pixels, smaller networks, larger batches, larger steps after a warm-up, and a discriminator that
+# goes by what encodings are like now. One of more numbers would keep more of the class so, and of
+# fewer images too much is learnt by heart (docs/LOG.md).
 FEW_NUMBERS = 4
 ENOUGH = 20_000
 OF_FEW_NUMBERS = Preset(
     {
         "components": 32,
         "hidden": (512, 512),
-        "lr": 8e-3,
+        "lr": 1e-2,
         "warm_up": 0.1,
-        "writers_weight": 0.005,
+        "writers_weight": 0.004,
         "adversarial_weight": 0.4,
         "rate_weight": 0.8,
         "discriminator_hidden": (256, 128),
@@ -51,7 +51,8 @@ OF_FEW_NUMBERS = Preset(
         "discriminator_beta2": 0.98,
         "discriminator_decay": 0.7,
     },
-    epochs=(26, 60),
+    epochs=(28, 60),
+    batch_size=400,
 )
 # Sooner still, without the writers.
 FAST = Preset(
@@ -59,7 +60,6 @@ FAST = Preset(
         **OF_FEW_NUMBERS.options,
         "of_classes": True,
         "decoder_scale": 3.0,
-        "lr": 1e-2,
         "warm_up": 0.25,
         "writers": False,
         "adversarial_weight": 0.25,
