@@ -35,10 +35,10 @@ run saved. SIGUSR1 saves, and training goes on. MNIST_TRACEBACK=1 shows where it
 # Flags of tools that go by another name as well, for classes that are no digits.
 SYNONYMS = {"digit": "class", "digits": "classes", "from_digit": "from_class"}
 # How often a thread looks whether the others are ready before it sleeps, with the OpenMP that torch
-# has on Linux: for some 40 µs, where 300,000 looks, its own default, take milliseconds. Beside busy
+# has on Linux: for some 20 µs, where 300,000 looks, its own default, take milliseconds. Beside busy
 # processes the thread that is looked out for may not be running at all, and only get its turn when
 # the one that looks is through with its own (docs/performance.md).
-LOOKS = "2000"
+LOOKS = "1000"
 NEGATIVE = re.compile(r"-[\d.][\d.,eE+-]*")  # a number, or several, below zero
 
 
