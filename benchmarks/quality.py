@@ -37,6 +37,7 @@ from mnist.evaluation.measure import (  # noqa: E402
 )
 from mnist.methods import METHODS  # noqa: E402
 from mnist.options import configuration  # noqa: E402
+from mnist.training.plan import usual_batch_size  # noqa: E402
 from mnist.training.run import Run  # noqa: E402
 
 COLUMNS = {  # in a run's numbers -> in the table
@@ -96,7 +97,7 @@ def numbers(size: int, seed: int, writers: bool, runs: Path, dataset: Dataset) -
     given["writers"] = writers
     aae = METHODS["aae"]
     default = configuration(aae, aae.defaults_for(dataset, given) | given)
-    batch_size = aae.preset(given, len(dataset.train)).batch_size or aae.batch_size
+    batch_size = usual_batch_size(run.method, len(dataset.train))
     if model != default or training["batch_size"] != batch_size:
         sys.exit(f"{directory} was trained with other settings than today's defaults: delete it")
     if not kept.exists():

@@ -35,6 +35,7 @@ from mnist.training.checkpoint import Progress  # noqa: E402
 from mnist.training.environment import choose_precision  # noqa: E402
 from mnist.training.log import Report  # noqa: E402
 from mnist.training.loop import train  # noqa: E402
+from mnist.training.plan import usual_batch_size  # noqa: E402
 from mnist.training.run_directory import RunDirectory  # noqa: E402
 
 # What a standard loop trains: the defaults have a posterior, a second step of the discriminator
@@ -60,7 +61,7 @@ def matmul_gflops(dtype: torch.dtype, size: int = 2048) -> float:
     return 2 * size**3 / statistics.median(seconds(lambda: a @ b, 15)) / 1e9
 
 
-def ours(dataset: Dataset, precision: str, batch_size: int = BATCH, **options: Any) -> float:
+def ours(dataset: Dataset, precision: str, **options: Any) -> float:
     """Seconds of the second of two epochs of ./mnist-aae.py's loop: with its reports, validation,
     picture, checks and checkpoint."""
     method = METHODS["aae"](dataset.spec, precision=precision, **options)
@@ -73,7 +74,7 @@ def ours(dataset: Dataset, precision: str, batch_size: int = BATCH, **options: A
             run_dir,
             Progress(),
             epochs=2,
-            batch_size=batch_size,
+            batch_size=usual_batch_size(method, len(dataset.train)),
             seed=0,
             log_every=100,
             report=Report(method.headline, quiet=True),
@@ -192,11 +193,10 @@ def main() -> None:
 
     by_default = f"this project, {precision}, default settings"
     settings = METHODS["aae"].defaults_for(dataset, {})
-    batch_size = METHODS["aae"].preset({}, len(dataset.train)).batch_size or BATCH
     loops |= {
         "DataLoader, fp32": lambda: standard(dataset, workers=0),
         "DataLoader, 2 workers, fp32": lambda: standard(dataset, workers=2),
-        by_default: lambda: ours(dataset, precision, batch_size, **settings),
+        by_default: lambda: ours(dataset, precision, **settings),
     }
     works = dict.fromkeys(loops, work) | {
         by_default: flops_per_image(dataset.spec, **settings | {"writers": False})

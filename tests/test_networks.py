@@ -18,7 +18,7 @@ from mnist.networks.decoder import Decoder
 from mnist.networks.discriminator import Discriminator, GuidedDiscriminator
 from mnist.networks.encoder import DRAWS, Encoder, Standardise
 from mnist.networks.layers import class_code, halved, mlp
-from mnist.networks.player import BETAS, Player
+from mnist.networks.player import BETAS, Player, euclidean_norm
 from mnist.networks.prior import Gaussian
 from mnist.networks.random import child_seed, generator, seeded
 from mnist.networks.sharpness import edge_width, fit_sharpness, grey_level, sharpen
@@ -469,6 +469,14 @@ def test_every_update_since_the_last_look_counts():
     for scale in (torch.nan, 1.0):  # the last is finite, and the weights are broken all the same
         player.update(scale * network(torch.ones(1, 1)).sum())
     assert player.largest_gradient().isnan()
+
+
+@pytest.mark.parametrize("sizes", [[], [(3,)], [(300, 200), (), (8, 3, 3, 3)]])
+def test_the_norm_of_gradients_is_that_of_all_their_numbers(sizes):
+    tensors = [torch.randn(size) for size in sizes]
+    tensors = [t.to(memory_format=torch.channels_last) if t.dim() == 4 else t for t in tensors]
+    every = torch.cat([torch.zeros(1), *(tensor.flatten() for tensor in tensors)]).double()
+    assert euclidean_norm(tensors).item() == pytest.approx(every.norm().item(), rel=1e-6)
 
 
 def test_a_players_state_goes_round():

@@ -35,8 +35,8 @@ class CrossEntropies(torch.autograd.Function):
         ctx.save_for_backward(off)
         ctx.mark_non_differentiable(off)
         ctx.set_materialize_grads(False)  # no zeros for the second
-        softplus = logits.abs().neg_().exp_().add_(1).log_().add_(logits.clamp(min=0))
-        return softplus.addcmul_(images, logits, value=-1), off
+        of_zeros = logits.abs().neg_().exp_().add_(1).log_().add_(logits.clamp(min=0))
+        return of_zeros.addcmul_(images, logits, value=-1), off
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -46,7 +46,10 @@ class CrossEntropies(torch.autograd.Function):
 
 
 def softplus(numbers: Tensor) -> Tensor:
-    """log(1 + e^x) of each finite number, of any shape: sooner than torch's, as above."""
+    """log(1 + e^x) of each finite number, of any shape, without second slopes.
+
+    Sooner than torch's, as above.
+    """
     return CrossEntropies.apply(numbers, torch.zeros_like(numbers))[0]
 
 

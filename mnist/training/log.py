@@ -184,12 +184,12 @@ class Report:
             self.detail(f"  Samples: {generated_in(numbers)}")
         if written:
             self.detail(f"  {written}")
-        pace = f"{seconds:.1f} s an epoch, {clock(left)} to go"
-        self.detail(f"  {pace}")
+        time = f"{seconds:.1f} s an epoch, {clock(left)} to go"
+        self.detail(f"  {time}")
         if self.terse:
-            self.show(f"[Epoch {epoch}] {self.summary(numbers)}; {pace}")
-        time = {"seconds": seconds, "in_steps": in_steps, "left": left}
-        self.event("epoch", epoch=epoch, **columns_of(numbers), **time)
+            self.show(f"[Epoch {epoch}] {self.summary(numbers)}; {time}")
+        times = {"seconds": seconds, "in_steps": in_steps, "left": left}
+        self.event("epoch", epoch=epoch, **columns_of(numbers), **times)
 
     def summary(self, numbers: dict[str, dict[str, float]]) -> str:
         """An epoch's headline by part of the data; without one, its losses."""
