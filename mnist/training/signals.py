@@ -44,9 +44,11 @@ class Signals:
                     self.before[number] = signal.signal(number, self.receive)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # One that has lost another ends anyway, and is to say why: torchrun stops it meanwhile.
+        lost = kind is not None and issubclass(kind, shares.PeerLost)
         for number, handler in self.before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if lost else handler)
 
     def receive(self, number: int, _frame: object) -> None:
         """Note a signal; called by Python between two of its instructions."""
